@@ -1,0 +1,37 @@
+# Device code becomes byte arrays in the library, so that the binary needs nothing but the driver.
+#   switchyard_embed_opencl(gemm opencl/gemm.cl)   -> switchyard::kernels::embedded::gemm_gemm_cl   (text, common.cl prepended)
+#   switchyard_embed_vulkan(gemm vulkan/gemm.comp) -> switchyard::kernels::embedded::gemm_gemm_comp (SPIR-V 1.3, Vulkan 1.1)
+# Each is a std::span<const std::byte>, declared by its user:
+#   namespace switchyard::kernels::embedded { extern const std::span<const std::byte> gemm_gemm_cl; }
+find_program(GLSLC glslc)
+set(SWITCHYARD_EMBED ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
+
+function(switchyard_embed_file symbol input)
+  set(out ${CMAKE_BINARY_DIR}/embedded/${symbol}.cpp)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -DSYMBOL=${symbol} "-DINPUTS=${input}" -DOUTPUT=${out} -P ${SWITCHYARD_EMBED}
+    DEPENDS ${input} ${SWITCHYARD_EMBED} VERBATIM)
+  target_sources(switchyard PRIVATE ${out})
+endfunction()
+
+function(switchyard_embed_opencl op source)
+  if(NOT SWITCHYARD_OPENCL)
+    return()
+  endif()
+  get_filename_component(stem ${source} NAME_WE)
+  switchyard_embed_file(${op}_${stem}_cl "${CMAKE_SOURCE_DIR}/kernels/common/opencl/common.cl;${CMAKE_CURRENT_SOURCE_DIR}/${source}")
+endfunction()
+
+function(switchyard_embed_vulkan op source)
+  if(NOT SWITCHYARD_VULKAN OR NOT GLSLC)
+    return()
+  endif()
+  get_filename_component(stem ${source} NAME_WE)
+  set(input ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+  set(spv ${CMAKE_BINARY_DIR}/embedded/${op}_${stem}.spv)
+  file(GLOB includes ${CMAKE_SOURCE_DIR}/kernels/common/vulkan/*.glsl)
+  add_custom_command(OUTPUT ${spv}
+    COMMAND ${GLSLC} --target-env=vulkan1.1 -O -I ${CMAKE_SOURCE_DIR}/kernels/common/vulkan -o ${spv} ${input}
+    DEPENDS ${input} ${includes} VERBATIM)
+  switchyard_embed_file(${op}_${stem}_comp ${spv})
+endfunction()
