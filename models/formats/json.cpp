@@ -84,7 +84,7 @@ hal::Result<Json> parse_json(std::string_view json, const std::string& name) {
     if (event == Json::parse_event_t::object_end && !keys.empty()) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.empty()) {
       const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second && duplicate.empty()) duplicate = quoted(key);
+      if (!keys.back().insert(key).second && duplicate.empty()) duplicate = printable(key);
     }
     return true;
   };
@@ -93,7 +93,7 @@ hal::Result<Json> parse_json(std::string_view json, const std::string& name) {
     if (!duplicate.empty()) return Error{Code::io, text(name, ": key ", duplicate, " appears twice")};
     return value;
   } catch (const Json::exception& error) {
-    return Error{Code::io, text(name, ": not JSON: ", quoted(error.what()))};
+    return Error{Code::io, text(name, ": not JSON: ", printable(error.what()))};
   }
 }
 
@@ -108,7 +108,7 @@ std::optional<double> json_number(const Json& value) {
 std::string json_text(const Json& value) {
   if (value.is_structured()) return text(value.is_array() ? "a list of " : "an object of ", value.size());
   if (value.is_string() && json_number(value)) return value.get_ref<const std::string&>().substr(1);
-  std::string out = value.is_string() ? quoted(value.get_ref<const std::string&>()) : value.dump();
+  std::string out = value.is_string() ? printable(value.get_ref<const std::string&>()) : value.dump();
   return out.size() > 60 ? out.substr(0, 57) + "..." : out;
 }
 

@@ -2,7 +2,7 @@
 
 namespace switchyard::models {
 
-std::string quoted(std::string_view name) {
+std::string printable(std::string_view name) {
   static constexpr char hex[] = "0123456789abcdef";
   std::string out = "'";
   for (char c : name.substr(0, 96)) {

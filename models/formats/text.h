@@ -20,7 +20,7 @@ std::string text(const Parts&... parts) {
 }
 
 // A name out of a file, fit to print: in quotes, at most 96 characters, control characters as \xNN.
-std::string quoted(std::string_view name);
+std::string printable(std::string_view name);
 // "[8, 64]"
 std::string shape_text(std::span<const std::int64_t> shape);
 
