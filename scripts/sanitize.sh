@@ -1,0 +1,30 @@
+# sanitized PRESET KINDS [CMAKE OPTION...]: builds the test programs with clang and runs a bounded part of them. Sourced by stages.
+# What is left out: scripts/sanitized.table, lines 'PRESET | PROGRAM | GoogleTest filter'; a program without a line runs whole.
+sanitized() {
+  local preset=$1 kinds=$2 program filter bad=0 count total=0; shift 2
+  local cc cxx
+  cc=$(command -v clang-14 || command -v clang) && cxx=$(command -v clang++-14 || command -v clang++) || skip "no clang here"
+  mkdir -p build
+  # -O1 keeps stacks readable and the build short; the code of one instruction set is enough for memory and thread errors.
+  configure "$preset" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" "-DSWITCHYARD_SANITIZE=$kinds" \
+    -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -gline-tables-only" "$@"
+  local programs fuzzers
+  programs=$(targets "build/$preset")
+  fuzzers=$(ninja -C "build/$preset" -t targets all | sed -n 's/^\(fuzz_[a-z_0-9]*\): phony$/\1/p' | sort -u)
+  [ -n "$programs$fuzzers" ] || skip "no test program in this tree"
+  ninja -C "build/$preset" -j "$JOBS" $programs $fuzzers
+  export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
+  export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+  export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+  if oracle=$(find_oracle); then export SWITCHYARD_ORACLE=$oracle; fi
+  for program in $programs; do
+    filter=$(sed -n "s/^$preset *| *${program#test_} *| *//p" "$SCRIPTS/sanitized.table" | head -1)
+    [ "$filter" != none ] || continue
+    gtest "build/$preset/$program" --gtest_filter="${filter:-*}" || bad=1
+    count=$(ran "$OUT/$program.xml")
+    total=$((total + count))
+    echo "-- $program: $count tests"
+  done
+  [ "$total" != 0 ] || { echo "no test ran"; return 1; }
+  return $bad
+}

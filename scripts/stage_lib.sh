@@ -1,0 +1,33 @@
+# For the files of stages/ and stacks/; sourced by them, not run. scripts/test sets STAGE, STACK, RESULTS, ROOT and JOBS.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+set -euo pipefail
+cd "$ROOT"
+: "${STAGE:=manual}" "${STACK:=}" "${RESULTS:=$ROOT/build/test-results}"
+OUT=$RESULTS/$STAGE
+mkdir -p "$OUT"
+
+skip() { echo "$*"; exit 77; }
+
+# No driver is found unless a stack says which: a run must not depend on what else is installed.
+hide_drivers() {
+  mkdir -p build/drivers/none
+  export VK_DRIVER_FILES=$ROOT/build/drivers/none/none.json VK_ICD_FILENAMES=$ROOT/build/drivers/none/none.json
+  export OCL_ICD_VENDORS=$ROOT/build/drivers/none
+}
+
+# targets BUILD: names of the test programs that this tree has.
+targets() { ninja -C "$1" -t targets all 2>/dev/null | sed -n 's/^\(test_[a-z_0-9]*\): phony$/\1/p' | sort -u; }
+
+# has_target BUILD NAME
+has_target() { ninja -C "$1" -t query "$2" >/dev/null 2>&1; }
+
+# gtest PROGRAM [ARGUMENT...]: runs it, keeps the report. Status is the program's.
+gtest() {
+  local program=$1 name; shift
+  name=$(basename "$program")
+  echo "-- $name $*"
+  "$program" --gtest_output="xml:$OUT/$name.xml" --gtest_brief=1 "$@"
+}
+
+# ran REPORT: how many tests a report holds that ran.
+ran() { [ -s "$1" ] && grep -c '<testcase.*status="run"' "$1" || true; }
