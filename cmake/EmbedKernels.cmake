@@ -4,6 +4,18 @@
 # Each is a std::span<const std::byte>, declared by its user:
 #   namespace switchyard::kernels::embedded { extern const std::span<const std::byte> gemm_gemm_cl; }
 find_program(GLSLC glslc)
+find_path(SWITCHYARD_CL_HEADERS CL/cl.h)
+find_path(SWITCHYARD_VK_HEADERS volk.h)
+set(SWITCHYARD_HAVE_OPENCL 0)
+set(SWITCHYARD_HAVE_VULKAN 0)
+if(SWITCHYARD_OPENCL AND SWITCHYARD_CL_HEADERS)
+  set(SWITCHYARD_HAVE_OPENCL 1)
+endif()
+if(SWITCHYARD_VULKAN AND SWITCHYARD_VK_HEADERS AND GLSLC)
+  set(SWITCHYARD_HAVE_VULKAN 1)
+endif()
+message(STATUS "OpenCL backend: ${SWITCHYARD_HAVE_OPENCL} (headers: ${SWITCHYARD_CL_HEADERS})")
+message(STATUS "Vulkan backend: ${SWITCHYARD_HAVE_VULKAN} (volk: ${SWITCHYARD_VK_HEADERS}, glslc: ${GLSLC})")
 set(SWITCHYARD_EMBED ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
 
 function(switchyard_embed_file symbol input)
@@ -15,23 +27,16 @@ function(switchyard_embed_file symbol input)
 endfunction()
 
 function(switchyard_embed_opencl op source)
-  if(NOT SWITCHYARD_OPENCL)
-    return()
-  endif()
   get_filename_component(stem ${source} NAME_WE)
-  switchyard_embed_file(${op}_${stem}_cl "${CMAKE_SOURCE_DIR}/kernels/common/opencl/common.cl;${CMAKE_CURRENT_SOURCE_DIR}/${source}")
+  switchyard_embed_file(${op}_${stem}_cl "${CMAKE_SOURCE_DIR}/kernels/common/opencl/common.cl;${source}")
 endfunction()
 
 function(switchyard_embed_vulkan op source)
-  if(NOT SWITCHYARD_VULKAN OR NOT GLSLC)
-    return()
-  endif()
   get_filename_component(stem ${source} NAME_WE)
-  set(input ${CMAKE_CURRENT_SOURCE_DIR}/${source})
   set(spv ${CMAKE_BINARY_DIR}/embedded/${op}_${stem}.spv)
   file(GLOB includes ${CMAKE_SOURCE_DIR}/kernels/common/vulkan/*.glsl)
   add_custom_command(OUTPUT ${spv}
-    COMMAND ${GLSLC} --target-env=vulkan1.1 -O -I ${CMAKE_SOURCE_DIR}/kernels/common/vulkan -o ${spv} ${input}
-    DEPENDS ${input} ${includes} VERBATIM)
+    COMMAND ${GLSLC} --target-env=vulkan1.1 -O -I ${CMAKE_SOURCE_DIR}/kernels/common/vulkan -o ${spv} ${source}
+    DEPENDS ${source} ${includes} VERBATIM)
   switchyard_embed_file(${op}_${stem}_comp ${spv})
 endfunction()

@@ -1,6 +1,9 @@
 # Warnings and sanitizers, the same for every target of ours.
 function(switchyard_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_compile_options(${target} PRIVATE -Wno-restrict)  # false alarms of g++ 12 in std::string
+  endif()
   if(SWITCHYARD_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()

@@ -9,11 +9,10 @@
 #include <vector>
 
 #include "hal/buffer.h"
+#include "hal/call.h"
 
 namespace switchyard::hal {
 
-// Append-only. The quantised types are the GGUF block formats; u4, i4 and boolean occur in graphs only.
-enum class DType : std::uint8_t { f32, f16, bf16, i32, i8, u8, i64, boolean, u4, i4, q8_0, q4_0, q4_k, q5_k, q6_k };
 const char* to_string(DType dtype);
 
 // Elements of one block and its bytes: {1, 4} for f32, {32, 34} for q8_0, {256, 144} for q4_k.

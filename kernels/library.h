@@ -1,0 +1,25 @@
+// The one implementation of hal::Kernels: claim, lower and decompose, by code format and features, from the ops' own lists.
+#pragma once
+#include "kernels/op.h"
+
+namespace switchyard::kernels {
+
+const std::vector<const OpInfo*>& ops();
+const OpInfo* find_op(std::string_view name);  // "ssm_scan@1" or "ssm_scan"; null: unknown
+
+// Stateless; may be shared by any number of devices.
+class Library final : public Kernels {
+ public:
+  Claim claim(const Segment& segment, const Info& info) const override;
+  Result<Lowered> lower(const Segment& segment, const Info& info) const override;
+  Result<Decomposed> decompose(const Segment& segment, Arithmetic arithmetic) const override;
+  std::vector<std::string> variants(const Segment& segment, std::uint32_t node, const Info& info) const override;
+};
+
+// Structure and every node's own check: indices in range, written before read, shapes. invalid_argument names the node.
+Status check(const Segment& segment);
+
+// Sum over nodes.
+Cost cost(const Segment& segment, Dims dims);
+
+}  // namespace switchyard::kernels
