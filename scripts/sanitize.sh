@@ -9,9 +9,9 @@ sanitized() {
   configure "$preset" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" "-DSWITCHYARD_SANITIZE=$kinds" \
     -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -gline-tables-only" "$@"
   local programs fuzzers
-  programs=$(targets "build/$preset")
-  fuzzers=$(ninja -C "build/$preset" -t targets all | sed -n 's/^\(fuzz_[a-z_0-9]*\): phony$/\1/p' | sort -u)
-  [ -n "$programs$fuzzers" ] || skip "no test program in this tree"
+  programs=$(programs "build/$preset" test_)
+  fuzzers=$(programs "build/$preset" fuzz_)
+  [ -n "$programs" ] || { echo "no test program in this tree"; return 1; }
   ninja -C "build/$preset" -j "$JOBS" $programs $fuzzers
   export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
   export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1

@@ -15,8 +15,8 @@ hide_drivers() {
   export OCL_ICD_VENDORS=$ROOT/build/drivers/none
 }
 
-# targets BUILD: names of the test programs that this tree has.
-targets() { ninja -C "$1" -t targets all 2>/dev/null | sed -n 's/^\(test_[a-z_0-9]*\): phony$/\1/p' | sort -u; }
+# programs BUILD PREFIX: names of the executables that this tree can build, by prefix (test_, fuzz_).
+programs() { ninja -C "$1" -t targets all | sed -n "s|: CXX_EXECUTABLE_LINKER.*||p" | sed 's|.*/||' | grep "^$2" | sort -u || true; }
 
 # has_target BUILD NAME
 has_target() { ninja -C "$1" -t query "$2" >/dev/null 2>&1; }
