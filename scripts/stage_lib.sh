@@ -31,3 +31,17 @@ gtest() {
 
 # ran REPORT: how many tests a report holds that ran.
 ran() { [ -s "$1" ] && grep -c '<testcase.*status="run"' "$1" || true; }
+
+# fetch_chromium: sets `chromium` to the folder of the Vulkan parts of Debian's package of Chromium: SwiftShader and a new validation layer.
+# The package is unpacked below build/, not installed. Ubuntu has no such package.
+fetch_chromium() {
+  local folder=$ROOT/build/drivers/chromium
+  chromium=$folder/usr/lib/chromium
+  [ ! -e "$folder/whole" ] || return 0
+  apt-cache show --no-all-versions chromium-common >/dev/null 2>&1 || skip "no package chromium-common here"
+  rm -rf "$folder"; mkdir -p "$folder/deb"
+  (cd "$folder/deb" && apt-get download -qq chromium-common) || { echo "apt-get download chromium-common failed"; return 1; }
+  dpkg-deb --fsys-tarfile "$folder"/deb/*.deb | tar -x -C "$folder" --wildcards '*vk_swiftshader*' '*VkLayer_khronos*' || return 1
+  rm -rf "$folder/deb"
+  touch "$folder/whole"
+}
