@@ -1,0 +1,197 @@
+#include "models/granite_hybrid/segments.h"
+
+#include <cmath>
+
+#include "kernels/attention/attention.h"
+#include "kernels/causal_conv1d/causal_conv1d.h"
+#include "kernels/embedding/embedding.h"
+#include "kernels/expert_gemm/expert_gemm.h"
+#include "kernels/gemm/gemm.h"
+#include "kernels/rmsnorm/rmsnorm.h"
+#include "kernels/rope/rope.h"
+#include "kernels/router_topk/router_topk.h"
+#include "kernels/ssm_scan/ssm_scan.h"
+
+namespace switchyard::models {
+namespace {
+
+using hal::Dim;
+using hal::DType;
+using hal::no_value;
+using Role = Binding::Role;
+
+class Writer {
+ public:
+  Writer(const Model& model, const StepShape& shape) : model_(model), c_(model.config), shape_(shape) {}
+
+  ModelSegment write(std::int64_t first, std::int64_t last) {
+    std::uint32_t x = no_value;
+    for (std::int64_t unit = first; unit < last; ++unit) {
+      b_.label(unit_name(model_, unit));
+      if (unit == 0) {
+        x = kernels::embedding::append(b_, constant(model_.embedding), input(Role::tokens), c_.embedding_multiplier);
+        continue;
+      }
+      if (x == no_value) x = input(Role::hidden);
+      if (unit <= c_.layers) {
+        x = layer(x, unit - 1);
+      } else {
+        x = kernels::embedding::append(b_, x, input(Role::logit_rows));
+        x = kernels::rmsnorm::append(b_, x, constant(model_.final_norm), c_.eps);
+        kernels::gemm::Options o;
+        o.scale = 1.0f / c_.logits_scaling;
+        x = kernels::gemm::append(b_, x, constant(model_.head), o);
+      }
+    }
+    b_.output(x);
+    out_.outputs.push_back({last == unit_count(model_) ? Role::logits : Role::hidden});
+    out_.segment = b_.take();
+    return std::move(out_);
+  }
+
+ private:
+  std::uint32_t constant(const Weight& w) {
+    if (!w.present()) return no_value;
+    if (auto known = constants_.find(w.key); known != constants_.end() && w.key != 0) return known->second;
+    auto v = b_.constant(w.dtype, w.shape, w.key, w.data, w.owner);
+    constants_[w.key] = v;
+    return v;
+  }
+
+  // Each input is made once, when a unit first needs it.
+  std::uint32_t input(Role role) {
+    if (auto known = inputs_.find(role); known != inputs_.end()) return known->second;
+    std::uint32_t v = no_value;
+    switch (role) {
+      case Role::tokens:
+      case Role::positions: v = b_.input(DType::i32, {shape_.rows}); break;
+      case Role::sequences: v = b_.input(DType::i32, {shape_.sequences, Dim::fixed(kernels::Sequence::width)}); break;
+      case Role::page_table: v = b_.input(DType::i32, {shape_.sequences, Dim::fixed(shape_.pages_per_sequence)}); break;
+      case Role::logit_rows: v = b_.input(DType::i32, {shape_.logits}); break;
+      default: v = b_.input(DType::f32, {shape_.rows, Dim::fixed(c_.hidden)}); break;
+    }
+    inputs_[role] = v;
+    out_.inputs.push_back({role});
+    return v;
+  }
+
+  std::uint32_t state(Role role, std::int64_t layer, DType dtype, std::vector<std::int64_t> shape) {
+    std::vector<Dim> dims;
+    for (auto n : shape) dims.push_back(Dim::fixed(n));
+    out_.states.push_back({role, layer});
+    return b_.state(dtype, dims);
+  }
+
+  std::uint32_t layer(std::uint32_t x, std::int64_t i) {
+    const LayerWeights& w = model_.layers[static_cast<std::size_t>(i)];
+    auto u = kernels::rmsnorm::append(b_, x, constant(w.input_norm), c_.eps);
+    x = c_.kinds[static_cast<std::size_t>(i)] == LayerKind::mamba ? mamba(x, u, w, i) : attention(x, u, w, i);
+    u = kernels::rmsnorm::append(b_, x, constant(w.post_norm), c_.eps);
+    return feed_forward(x, u, w);
+  }
+
+  std::uint32_t linear(std::uint32_t x, const Weight& w, const Weight& bias, std::uint32_t residual = no_value) {
+    kernels::gemm::Options o;
+    o.bias = constant(bias);
+    o.residual = residual;
+    o.scale = residual == no_value ? 1.0f : c_.residual_multiplier;
+    return kernels::gemm::append(b_, x, constant(w), o);
+  }
+
+  std::uint32_t mamba(std::uint32_t x, std::uint32_t u, const LayerWeights& w, std::int64_t i) {
+    auto zxbcdt = linear(u, w.in_proj, w.in_proj_bias);
+    const auto inner = static_cast<std::int32_t>(c_.d_inner()), channels = static_cast<std::int32_t>(c_.conv_channels());
+    auto window = state(Role::conv_window, i, DType::f32, {shape_.slots, c_.conv_kernel - 1, channels});
+    auto xbc = kernels::causal_conv1d::append(b_, zxbcdt, constant(w.conv_weight), constant(w.conv_bias), input(Role::sequences),
+                                              window, inner);
+    kernels::ssm_scan::Attrs scan;
+    scan.heads = static_cast<std::int32_t>(c_.ssm_heads);
+    scan.head_dim = static_cast<std::int32_t>(c_.ssm_head_dim);
+    scan.groups = static_cast<std::int32_t>(c_.groups);
+    scan.state = static_cast<std::int32_t>(c_.state);
+    scan.dt_offset = inner + channels;
+    scan.dt_min = c_.dt_min;
+    if (std::isfinite(c_.dt_max)) scan.dt_max = c_.dt_max;
+    auto recurrent = state(Role::ssm_state, i, DType::f32, {shape_.slots, c_.ssm_heads, c_.ssm_head_dim, c_.state});
+    auto y = kernels::ssm_scan::append(b_, xbc, zxbcdt, constant(w.dt_bias), constant(w.a), constant(w.d), input(Role::sequences),
+                                       recurrent, scan);
+    y = kernels::rmsnorm::append_gated(b_, y, constant(w.ssm_norm), zxbcdt,
+                                       {c_.eps, static_cast<std::int32_t>(c_.groups), 0});
+    return linear(y, w.out_proj, w.out_proj_bias, x);
+  }
+
+  std::uint32_t attention(std::uint32_t x, std::uint32_t u, const LayerWeights& w, std::int64_t i) {
+    auto q = linear(u, w.q, w.q_bias), k = linear(u, w.k, w.k_bias), v = linear(u, w.v, w.v_bias);
+    if (c_.rope) {
+      kernels::rope::Attrs r;
+      r.head_dim = static_cast<std::int32_t>(c_.head_dim);
+      r.interleaved = c_.rope_interleaved;
+      r.theta = static_cast<float>(c_.rope_theta);
+      r.heads = static_cast<std::int32_t>(c_.heads);
+      q = kernels::rope::append(b_, q, input(Role::positions), r);
+      r.heads = static_cast<std::int32_t>(c_.kv_heads);
+      k = kernels::rope::append(b_, k, input(Role::positions), r);
+    }
+    std::vector<std::int64_t> pages{shape_.pages, shape_.page_size, c_.kv_heads, c_.head_dim};
+    kernels::attention::Inputs in{q, k, v, input(Role::sequences), input(Role::page_table), state(Role::k_pages, i, shape_.kv, pages),
+                                  state(Role::v_pages, i, shape_.kv, pages)};
+    kernels::attention::Attrs a;
+    a.heads = static_cast<std::int32_t>(c_.heads);
+    a.kv_heads = static_cast<std::int32_t>(c_.kv_heads);
+    a.head_dim = static_cast<std::int32_t>(c_.head_dim);
+    a.page_size = static_cast<std::int32_t>(shape_.page_size);
+    a.scale = c_.attention_multiplier;
+    return linear(kernels::attention::append(b_, in, a), w.o, w.o_bias, x);
+  }
+
+  std::uint32_t feed_forward(std::uint32_t x, std::uint32_t u, const LayerWeights& w) {
+    std::uint32_t y = x;
+    if (c_.experts > 0) {
+      auto chosen = kernels::router_topk::append(b_, kernels::gemm::append(b_, u, constant(w.router)),
+                                                 static_cast<std::int32_t>(c_.experts_used));
+      kernels::expert_gemm::Inputs in{u, chosen.index, chosen.gate, constant(w.experts_gate_up.present() ? w.experts_gate_up : w.experts_gate)};
+      in.w_up = constant(w.experts_up);
+      in.w_down = constant(w.experts_down);
+      in.residual = y;
+      y = kernels::expert_gemm::append(b_, in, {static_cast<std::int32_t>(c_.experts), c_.residual_multiplier});
+    }
+    if (!w.shared_gate.present()) return y;
+    kernels::gemm::Options o;
+    o.w_up = constant(w.shared_up);
+    auto h = kernels::gemm::append(b_, u, constant(w.shared_gate), o);
+    return linear(h, w.shared_down, {}, y);
+  }
+
+  const Model& model_;
+  const Config& c_;
+  const StepShape& shape_;
+  kernels::SegmentBuilder b_;
+  ModelSegment out_;
+  std::map<Role, std::uint32_t> inputs_;
+  std::map<std::uint64_t, std::uint32_t> constants_;
+};
+
+}  // namespace
+
+std::int64_t unit_count(const Model& model) { return model.config.layers + 2; }
+
+std::string unit_name(const Model& model, std::int64_t unit) {
+  if (unit == 0) return "embed";
+  if (unit > model.config.layers) return "head";
+  bool mamba = model.config.kinds[static_cast<std::size_t>(unit - 1)] == LayerKind::mamba;
+  return "layer " + std::to_string(unit - 1) + (mamba ? " (mamba)" : " (attention)");
+}
+
+ModelSegment build_segment(const Model& model, std::int64_t first, std::int64_t last, const StepShape& shape) {
+  return Writer(model, shape).write(first, last);
+}
+
+hal::Bytes state_bytes(const Model& model, std::int64_t unit, std::int64_t context, hal::DType kv) {
+  const Config& c = model.config;
+  if (unit == 0 || unit > c.layers) return 0;
+  if (c.kinds[static_cast<std::size_t>(unit - 1)] == LayerKind::mamba)
+    return static_cast<hal::Bytes>(4 * (c.ssm_heads * c.ssm_head_dim * c.state + (c.conv_kernel - 1) * c.conv_channels()));
+  return 2 * static_cast<hal::Bytes>(context) * hal::row_bytes(kv, c.kv_heads * c.head_dim);
+}
+
+}  // namespace switchyard::models

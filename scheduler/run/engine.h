@@ -1,0 +1,116 @@
+// Engine: a model placed on devices, and the sessions that run on it.
+//
+//   step()      any mix of sessions and row counts in one pass over all stages: prefill chunks and decode rows together
+//   A session's token log is the truth and device state a cache: tokens enter the log only after their step is done on every
+//   stage; when a step fails, the session is marked stale and is replayed from its log before it runs again.
+// One thread at a time.
+#pragma once
+#include "scheduler/run/stage.h"
+
+namespace switchyard::scheduler {
+
+struct EngineOptions : StageOptions {
+  std::function<void(std::string_view what, double done)> progress;  // of opening: 0..1
+};
+
+class Engine;
+
+// A conversation. Made by Engine::create_session; gives its slots and pages back when it dies (before its engine).
+class Session {
+ public:
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  std::uint64_t id() const { return id_; }
+  const std::vector<std::int32_t>& log() const { return log_; }  // every token whose step is done
+
+ private:
+  friend class Engine;
+  Session(Engine& engine, std::uint64_t id, std::int32_t slot) : engine_(engine), id_(id), slot_(slot) {}
+  struct Mark {
+    std::int32_t slot;  // -1: the start
+    std::size_t length;
+  };
+  Engine& engine_;
+  std::uint64_t id_;
+  std::int32_t slot_;              // where the next step leaves its state
+  std::optional<Mark> mark_;       // a snapshot: state of an earlier length, left untouched in its own slot
+  std::int32_t state_slot_ = 0;    // where the state of log() lies; 0: nothing ran yet
+  std::vector<std::int32_t> log_;
+  bool stale_ = false;             // device state does not match log_: replay first
+};
+
+enum class WantLogits : std::uint8_t { none, last, all };
+
+struct StepItem {
+  Session* session = nullptr;
+  std::span<const std::int32_t> tokens;
+  WantLogits logits = WantLogits::last;
+};
+
+// Logits of an item: [rows wanted, vocab], f32.
+struct StepResult {
+  std::vector<std::vector<float>> logits;  // one per item
+  double seconds = 0;                      // wall clock of the step
+};
+
+// What a session is, anywhere: portable between devices, backends and engines of the same model.
+struct SessionState {
+  std::uint64_t model_hash = 0;
+  hal::DType kv = hal::DType::f32;
+  std::vector<std::int32_t> log;
+  std::map<std::int64_t, LayerState> layers;
+};
+
+struct StageReport {
+  std::string device;
+  std::int64_t first = 0, last = 0;  // units
+  double seconds = 0;                // device time of all steps so far
+  hal::Bytes resident = 0, state = 0;
+  bool fixed_shapes = false;
+};
+
+class Engine {
+ public:
+  // One device per unit of the model. Neighbouring units of one device become one program.
+  static hal::Result<std::unique_ptr<Engine>> open(models::Model model, std::vector<hal::DeviceRef> devices, const EngineOptions& options);
+
+  hal::Result<std::unique_ptr<Session>> create_session();
+  // invalid_argument: a token outside [0, vocab), more rows than max_rows, a session twice, context exceeded: nothing has run.
+  hal::Result<StepResult> step(std::span<const StepItem> items);
+  // Any number of tokens, in steps of at most max_rows. logits: of the last token, or of all.
+  hal::Result<std::vector<float>> feed(Session& session, std::span<const std::int32_t> tokens, WantLogits logits);
+
+  // mark: from now on the state of the present length is kept untouched; rollback returns to it by switching slots.
+  hal::Status mark(Session& session);
+  hal::Status rollback(Session& session);
+
+  hal::Result<SessionState> save(const Session& session) const;
+  // A new session with that state. invalid_argument: another model, another KV type, or too long for this engine's context.
+  hal::Result<std::unique_ptr<Session>> restore(const SessionState& state);
+
+  const models::Model& model() const { return model_; }
+  const EngineOptions& options() const { return options_; }
+  std::vector<StageReport> report() const;
+  std::uint64_t steps() const { return steps_; }
+
+ private:
+  friend class Session;
+  Engine(models::Model model, const EngineOptions& options) : model_(std::move(model)), options_(options) {}
+  hal::Status check(std::span<const StepItem> items) const;
+  hal::Status replay(Session& session);
+  hal::Result<StepResult> run(std::span<const StepItem> items);
+  void forget(const Session& session);
+
+  models::Model model_;
+  EngineOptions options_;
+  std::vector<std::unique_ptr<Stage>> stages_;
+  std::vector<double> seconds_;
+  NumberPool slots_{1};  // slot 0 holds zeros
+  std::uint64_t next_session_ = 1, steps_ = 0;
+};
+
+// The largest logit, the lower index on a tie.
+std::int32_t greedy(std::span<const float> logits);
+
+}  // namespace switchyard::scheduler

@@ -1,0 +1,359 @@
+#include "scheduler/run/stage.h"
+
+#include <algorithm>
+
+namespace switchyard::scheduler {
+namespace {
+
+using namespace hal;
+using models::Binding;
+using Role = models::Binding::Role;
+
+constexpr std::int64_t fixed_rows = 64;  // the prefill bucket of a device that takes fixed shapes; the other bucket is 1
+constexpr std::int64_t first_slots = 4, first_pages = 8;
+
+bool is_page(Role role) { return role == Role::k_pages || role == Role::v_pages; }
+
+Bytes round_up(Bytes n, Bytes to) { return (n + to - 1) / to * to; }
+
+// "device vulkan:0 declines 2 of 40 ops: layer 3 (mamba) gemm@1: f16 [..]: why; ..."
+Error declined(const Device& device, const Segment& segment, const Claim& claim) {
+  std::string text = device.info().id + " declines " + std::to_string(claim.declined.size()) + " of " +
+                     std::to_string(segment.nodes.size()) + " ops:";
+  std::size_t shown = 0;
+  for (const Declined& d : claim.declined) {
+    if (++shown > 8) {
+      text += " ...";
+      break;
+    }
+    text += "\n  " + (d.node < segment.labels.size() ? segment.labels[d.node] : segment.nodes[d.node].op) + ": " + d.why;
+  }
+  return {Code::unsupported, text};
+}
+
+}  // namespace
+
+Stage::Stage(DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last, const StageOptions& options)
+    : device_(std::move(device)), model_(model), first_(first), last_(last), options_(options) {}
+
+Result<std::unique_ptr<Stage>> Stage::make(DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last,
+                                           const StageOptions& options) {
+  std::unique_ptr<Stage> stage(new Stage(std::move(device), model, first, last, options));
+  HAL_CHECK(stage->open());
+  return stage;
+}
+
+models::StepShape Stage::open_shape() const {
+  models::StepShape s;
+  s.rows = Dim::open(kernels::sym_rows, 1, options_.max_rows);
+  s.sequences = Dim::open(kernels::sym_sequences, 1, options_.max_sequences);
+  s.logits = Dim::open(kernels::sym_logits, 1, options_.max_rows);
+  s.slots = 1;  // the least; buffers grow without a new program
+  s.pages = 1;
+  s.page_size = options_.page_size;
+  s.pages_per_sequence = (options_.context + options_.page_size - 1) / options_.page_size;
+  s.kv = options_.kv;
+  return s;
+}
+
+Status Stage::open() {
+  has_head_ = last_ == models::unit_count(model_);
+  models::ModelSegment plan = models::build_segment(model_, first_, last_, open_shape());
+  Claim claim = device_->claim(plan.segment);
+  if (!claim.whole()) return declined(*device_, plan.segment, claim);
+  fixed_ = std::any_of(claim.groups.begin(), claim.groups.end(), [](const Group& g) { return g.fixed_shapes; });
+  if (fixed_) options_.page_size = options_.context;  // such a device sees the cache as one window per session
+
+  HAL_TRY(queue_, device_->create_queue(QueueKind::any));
+  HAL_TRY(timeline_, device_->create_timeline(0));
+  HAL_TRY(Compiled * compiled_program, compiled(fixed_ ? 1 : 0, fixed_ ? 1 : 0));
+  const models::ModelSegment& built = compiled_program->plan;
+  for (std::size_t i = 0; i < built.states.size(); ++i) {
+    const Tensor& t = built.segment.values[built.segment.states[i]];
+    StateBuffer s{built.states[i], max_bytes(t) / static_cast<Bytes>(t.shape[0].max), 0, nullptr};
+    has_pages_ = has_pages_ || is_page(s.binding.role);
+    states_.push_back(s);
+  }
+  return reserve_slots(first_slots);
+}
+
+Result<Stage::Compiled*> Stage::compiled(std::int64_t rows, std::int64_t logits) {
+  auto known = programs_.find({rows, logits});
+  if (known != programs_.end()) return &known->second;
+  models::StepShape shape = open_shape();
+  if (fixed_) {
+    shape.rows = Dim::open(kernels::sym_rows, rows, rows);
+    shape.sequences = Dim::open(kernels::sym_sequences, 1, 1);
+    shape.logits = Dim::open(kernels::sym_logits, logits, logits);
+  }
+  Compiled made;
+  made.plan = models::build_segment(model_, first_, last_, shape);
+  HAL_TRY(made.program, device_->compile(made.plan.segment, {}));
+  if (Bytes need = made.program->scratch()) {
+    HAL_TRY(made.scratch.buffer, device_->allocate({need, Memory::device, "scratch"}));
+    made.scratch.bytes = need;
+  }
+  return &(programs_[{rows, logits}] = std::move(made));
+}
+
+Status Stage::ensure(BufferRef& buffer, Bytes bytes, Memory memory, const char* label) {
+  if (buffer && buffer->bytes() >= bytes) return ok();
+  HAL_TRY(buffer, device_->allocate({std::max<Bytes>(bytes, 64), memory, label}));
+  return ok();
+}
+
+Status Stage::grow(StateBuffer& state, std::int64_t count) {
+  if (count <= state.count) return ok();
+  std::int64_t now = std::max(count, state.count * 2);
+  HAL_TRY(BufferRef bigger, device_->allocate({state.unit * static_cast<Bytes>(now), Memory::device, "state"}));
+  std::vector<Command> commands;
+  if (state.buffer) {
+    Bytes old = state.unit * static_cast<Bytes>(state.count);
+    commands.push_back(Copy{{state.buffer, 0, old}, {bigger, 0, old}});
+  } else {
+    commands.push_back(Fill{{bigger, 0, state.unit}, 0});  // slot 0 holds zeros for good
+  }
+  HAL_CHECK(queue_->submit({{}, commands, {{timeline_, ++submitted_}}}));
+  HAL_CHECK(timeline_->wait(submitted_, std::chrono::nanoseconds::max()));
+  state.buffer = std::move(bigger);
+  state.count = now;
+  return ok();
+}
+
+Status Stage::reserve_slots(std::int64_t slots) {
+  for (StateBuffer& s : states_)
+    if (!is_page(s.binding.role)) HAL_CHECK(grow(s, slots));
+  slots_ = std::max(slots_, slots);
+  return ok();
+}
+
+Status Stage::reserve_pages(std::uint64_t session, std::int64_t tokens) {
+  if (!has_pages_) return ok();
+  auto& mine = pages_[session];
+  while (static_cast<std::int64_t>(mine.size()) * options_.page_size < tokens) mine.push_back(page_pool_.take());
+  for (StateBuffer& s : states_)
+    if (is_page(s.binding.role)) HAL_CHECK(grow(s, page_pool_.end() > first_pages || fixed_ ? page_pool_.end() : first_pages));
+  return ok();
+}
+
+void Stage::truncate(std::uint64_t session, std::int64_t tokens) {
+  auto found = pages_.find(session);
+  if (found == pages_.end()) return;
+  while (!found->second.empty() && static_cast<std::int64_t>(found->second.size() - 1) * options_.page_size >= tokens) {
+    page_pool_.give_back(found->second.back());
+    found->second.pop_back();
+  }
+}
+
+void Stage::forget(std::uint64_t session) {
+  truncate(session, 0);
+  pages_.erase(session);
+}
+
+// Small tables of one step: bump-allocated from one host-visible buffer, reused by the next step.
+Result<Slice> Stage::upload(const void* data, std::size_t bytes) {
+  const Bytes align = std::max<Bytes>(device_->info().limits.align, 4);
+  Slice slice{uploads_, round_up(upload_used_, align), std::max<Bytes>(round_up(bytes, 4), 4)};
+  if (slice.offset + slice.bytes > uploads_->bytes())
+    return Error{Code::internal, "step tables: " + std::to_string(slice.offset + slice.bytes) + " bytes in " + std::to_string(uploads_->bytes())};
+  upload_used_ = slice.offset + slice.bytes;
+  HAL_CHECK(uploads_->write(slice.offset, {static_cast<const std::byte*>(data), bytes}));
+  return slice;
+}
+
+Status Stage::append_run(std::vector<Command>& commands, const StepTables& step, const Piece& piece, const Slice& in,
+                         const Slice& out, const Slice& logits) {
+  // The tables of this run: the whole step, or one sequence's piece of it, padded to its bucket.
+  std::vector<std::int32_t> tokens, positions, rows;
+  std::vector<StepSequence> sequences;
+  if (piece.sequence < 0) {
+    tokens = step.tokens;
+    positions = step.positions;
+    rows = step.logit_rows;
+    sequences = step.sequences;
+  } else {
+    auto from = static_cast<std::size_t>(piece.row), n = static_cast<std::size_t>(piece.rows);
+    tokens.assign(step.tokens.begin() + piece.row, step.tokens.begin() + piece.row + piece.rows);
+    positions.assign(step.positions.begin() + piece.row, step.positions.begin() + piece.row + piece.rows);
+    tokens.resize(static_cast<std::size_t>(piece.bucket), 0);
+    positions.resize(static_cast<std::size_t>(piece.bucket), 0);
+    for (std::int32_t r = 0; r < piece.bucket; ++r) rows.push_back(r);
+    StepSequence s = step.sequences[static_cast<std::size_t>(piece.sequence)];
+    auto before = static_cast<std::int32_t>(from) - s.table.row_begin;
+    if (before > 0) s.table.slot_in = s.table.slot_out;
+    s.table.past += before;
+    s.table.row_begin = 0;
+    s.table.rows = static_cast<std::int32_t>(n);
+    sequences = {s};
+  }
+  const auto dims_logits = static_cast<std::int64_t>(rows.size());
+  HAL_TRY(Compiled * c, compiled(fixed_ ? piece.bucket : 0, fixed_ ? dims_logits : 0));
+
+  std::vector<std::int32_t> table, page_table;
+  const std::int64_t width = open_shape().pages_per_sequence;
+  for (const StepSequence& s : sequences) {
+    table.insert(table.end(), {s.table.row_begin, s.table.rows, s.table.slot_in, s.table.slot_out, s.table.past});
+    auto pages = pages_.find(s.session);
+    for (std::int64_t i = 0; i < width; ++i)
+      page_table.push_back(pages != pages_.end() && i < static_cast<std::int64_t>(pages->second.size()) ? pages->second[static_cast<std::size_t>(i)] : 0);
+  }
+
+  Run run{c->program, {}, {static_cast<std::int64_t>(tokens.size()), static_cast<std::int64_t>(sequences.size()), std::max<std::int64_t>(dims_logits, 1)}, c->scratch};
+  auto send = [&](const std::vector<std::int32_t>& v) { return upload(v.data(), v.size() * 4); };
+  for (const Binding& b : c->plan.inputs) {
+    Result<Slice> slice = Slice{};
+    switch (b.role) {
+      case Role::tokens: slice = send(tokens); break;
+      case Role::positions: slice = send(positions); break;
+      case Role::sequences: slice = send(table); break;
+      case Role::page_table: slice = send(page_table); break;
+      case Role::logit_rows: slice = send(rows.empty() ? std::vector<std::int32_t>{0} : rows); break;
+      default: slice = in; break;
+    }
+    HAL_CHECK(slice ? ok() : Status(slice.error()));
+    run.slices.push_back(*slice);
+  }
+  for (const StateBuffer& s : states_) run.slices.push_back({s.buffer, 0, s.buffer->bytes()});
+  run.slices.push_back(c->plan.outputs[0].role == Role::logits ? logits : out);
+  commands.push_back(std::move(run));
+  return ok();
+}
+
+Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden, std::optional<Point> after) {
+  const auto rows = static_cast<std::int64_t>(step.tokens.size());
+  for (const StepSequence& s : step.sequences) HAL_CHECK(reserve_pages(s.session, s.table.past + s.table.rows));
+
+  std::vector<Piece> pieces;
+  if (!fixed_) {
+    pieces.push_back({0, rows, 0, -1});
+  } else {
+    for (std::size_t s = 0; s < step.sequences.size(); ++s) {
+      const kernels::Sequence& t = step.sequences[s].table;
+      for (std::int64_t done = 0; done < t.rows;) {
+        std::int64_t n = std::min<std::int64_t>(t.rows - done, fixed_rows);
+        pieces.push_back({t.row_begin + done, n, n == 1 ? 1 : fixed_rows, static_cast<std::int64_t>(s)});
+        done += n;
+      }
+    }
+  }
+
+  const Bytes row_bytes = static_cast<Bytes>(model_.config.hidden) * 4, logit_bytes = static_cast<Bytes>(model_.config.vocab) * 4;
+  const Bytes align = std::max<Bytes>(device_->info().limits.align, 4);
+  const auto padded = static_cast<Bytes>(fixed_ ? fixed_rows : rows);
+  const Bytes tables = static_cast<Bytes>(std::max(rows, fixed_rows)) * 12 + static_cast<Bytes>(step.sequences.size()) * 4 *
+                       static_cast<Bytes>(kernels::Sequence::width + open_shape().pages_per_sequence) + 5 * align + 64;
+  HAL_CHECK(ensure(uploads_, tables * pieces.size(), Memory::upload, "step tables"));
+  upload_used_ = 0;
+  HAL_CHECK(ensure(in_, row_bytes * std::max<Bytes>(padded, static_cast<Bytes>(rows)), Memory::device, "hidden in"));
+  const Bytes wanted = static_cast<Bytes>(step.logit_rows.size());
+  if (!has_head_) HAL_CHECK(ensure(out_, row_bytes * (static_cast<Bytes>(rows) + padded), Memory::device, "hidden out"));
+
+  std::vector<Command> commands;
+  BufferRef piece_out;
+  if (!fixed_) {
+    if (has_head_) HAL_CHECK(ensure(logits_, logit_bytes * std::max<Bytes>(wanted, 1), Memory::readback, "logits"));
+    if (hidden) commands.push_back(Copy{*hidden, {in_, 0, hidden->size()}});
+    HAL_CHECK(append_run(commands, step, pieces[0], {in_, 0, row_bytes * static_cast<Bytes>(rows)},
+                         {out_, 0, has_head_ ? 0 : row_bytes * static_cast<Bytes>(rows)}, {logits_, 0, has_head_ ? logit_bytes * std::max<Bytes>(wanted, 1) : 0}));
+  } else {
+    // Rows travel through a bucket-sized buffer; what lies past the real rows is garbage and stays there.
+    const Bytes unit = has_head_ ? logit_bytes : row_bytes;
+    HAL_TRY(piece_out, device_->allocate({unit * padded, Memory::device, "bucket"}));
+    if (has_head_) HAL_CHECK(ensure(logits_, logit_bytes * std::max<Bytes>(wanted, 1), Memory::readback, "logits"));
+    for (const Piece& p : pieces) {
+      const Bytes bytes = row_bytes * static_cast<Bytes>(p.rows);
+      if (hidden) {
+        Slice part{hidden->buffer, hidden->offset + row_bytes * static_cast<Bytes>(p.row), bytes};
+        commands.push_back(Copy{part, {in_, 0, bytes}});
+      }
+      Slice all{piece_out, 0, unit * static_cast<Bytes>(p.bucket)};
+      HAL_CHECK(append_run(commands, step, p, {in_, 0, row_bytes * static_cast<Bytes>(p.bucket)}, all, all));
+      if (!has_head_) {
+        commands.push_back(Copy{{piece_out, 0, bytes}, {out_, row_bytes * static_cast<Bytes>(p.row), bytes}});
+        continue;
+      }
+      for (std::size_t r = 0; r < step.logit_rows.size(); ++r)
+        if (step.logit_rows[r] >= p.row && step.logit_rows[r] < p.row + p.rows)
+          commands.push_back(Copy{{piece_out, unit * static_cast<Bytes>(step.logit_rows[r] - p.row), unit}, {logits_, unit * r, unit}});
+    }
+  }
+  output_ = has_head_ ? Slice{logits_, 0, logit_bytes * wanted} : Slice{out_, 0, row_bytes * static_cast<Bytes>(rows)};
+  timing_ = std::make_shared<Timing>();
+  timing_->want_spans = options_.want_spans;
+  Submission submission{{}, std::move(commands), {{timeline_, ++submitted_}}, timing_};
+  if (after) submission.wait.push_back(*after);
+  HAL_CHECK(queue_->submit(std::move(submission)));
+  return Point{timeline_, submitted_};
+}
+
+double Stage::last_seconds() const { return timing_ ? std::chrono::duration<double>(timing_->end - timing_->begin).count() : 0; }
+
+const Stage::StateBuffer& Stage::state_of(Role role, std::int64_t layer) const {
+  return *std::find_if(states_.begin(), states_.end(), [&](const StateBuffer& s) { return s.binding.role == role && s.binding.layer == layer; });
+}
+
+Status Stage::save(std::uint64_t session, std::int32_t slot, std::int64_t past, std::map<std::int64_t, LayerState>& layers) const {
+  for (const StateBuffer& s : states_) {
+    LayerState& l = layers[s.binding.layer];
+    if (!is_page(s.binding.role)) {
+      auto& to = s.binding.role == Role::conv_window ? l.conv_window : l.ssm_state;
+      to.resize(s.unit);
+      HAL_CHECK(s.buffer->read(s.unit * static_cast<Bytes>(slot), to));
+      continue;
+    }
+    auto& to = s.binding.role == Role::k_pages ? l.k : l.v;
+    const Bytes row = s.unit / static_cast<Bytes>(options_.page_size);
+    to.resize(row * static_cast<Bytes>(past));
+    const auto pages = pages_.find(session);
+    for (std::int64_t done = 0; done < past; done += options_.page_size) {
+      const std::int64_t n = std::min(options_.page_size, past - done);
+      const auto page = static_cast<Bytes>(pages->second[static_cast<std::size_t>(done / options_.page_size)]);
+      HAL_CHECK(s.buffer->read(page * s.unit, std::span(to).subspan(row * static_cast<Bytes>(done), row * static_cast<Bytes>(n))));
+    }
+  }
+  return ok();
+}
+
+Status Stage::restore(std::uint64_t session, std::int32_t slot, std::int64_t past, const std::map<std::int64_t, LayerState>& layers) {
+  HAL_CHECK(reserve_slots(slot + 1));
+  HAL_CHECK(reserve_pages(session, past));
+  for (const StateBuffer& s : states_) {
+    auto found = layers.find(s.binding.layer);
+    if (found == layers.end()) return Error{Code::invalid_argument, "session state has nothing for layer " + std::to_string(s.binding.layer)};
+    const LayerState& l = found->second;
+    auto wrong = [&](const char* what, std::size_t have, Bytes need) {
+      return Error{Code::invalid_argument, std::string("session state of layer ") + std::to_string(s.binding.layer) + ": " + what + " has " +
+                                               std::to_string(have) + " bytes, needs " + std::to_string(need)};
+    };
+    if (!is_page(s.binding.role)) {
+      const auto& from = s.binding.role == Role::conv_window ? l.conv_window : l.ssm_state;
+      if (from.size() != s.unit) return wrong("recurrent state", from.size(), s.unit);
+      HAL_CHECK(s.buffer->write(s.unit * static_cast<Bytes>(slot), from));
+      continue;
+    }
+    const auto& from = s.binding.role == Role::k_pages ? l.k : l.v;
+    const Bytes row = s.unit / static_cast<Bytes>(options_.page_size);
+    if (from.size() != row * static_cast<Bytes>(past)) return wrong("KV cache", from.size(), row * static_cast<Bytes>(past));
+    for (std::int64_t done = 0; done < past; done += options_.page_size) {
+      const std::int64_t n = std::min(options_.page_size, past - done);
+      const auto page = static_cast<Bytes>(pages_[session][static_cast<std::size_t>(done / options_.page_size)]);
+      HAL_CHECK(s.buffer->write(page * s.unit, std::span(from).subspan(row * static_cast<Bytes>(done), row * static_cast<Bytes>(n))));
+    }
+  }
+  return ok();
+}
+
+Bytes Stage::resident() const {
+  Bytes most = 0;  // programs of one stage share their packed weights
+  for (const auto& [dims, c] : programs_) most = std::max(most, c.program->resident());
+  return most;
+}
+
+Bytes Stage::state_bytes() const {
+  Bytes sum = 0;
+  for (const StateBuffer& s : states_) sum += s.buffer ? s.buffer->bytes() : 0;
+  for (const auto& [dims, c] : programs_) sum += c.program->scratch();
+  return sum;
+}
+
+}  // namespace switchyard::scheduler
