@@ -1,0 +1,20 @@
+// What this processor can do, in the words of hal::Info::features.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "hal/result.h"
+
+namespace switchyard::backends::cpu {
+
+struct Features {
+  std::string name, vendor;        // "AMD EPYC 9B45", "AMD"
+  std::vector<std::string> words;  // "avx2", "avx512", "avx512_vnni" ...
+  std::string isa;                 // the widest set kernels may use: "scalar", "avx2", "avx512"
+};
+
+// Masked by SWITCHYARD_CPU_ISA=scalar|avx2|avx512. invalid_argument for another value, unsupported for a set this
+// processor or its operating system lacks.
+hal::Result<Features> read_features();
+
+}  // namespace switchyard::backends::cpu

@@ -1,0 +1,81 @@
+#include "backends/cpu/memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cpu/topology.h"
+
+namespace switchyard::backends::cpu {
+namespace {
+
+constexpr hal::Bytes page = 4096, huge_page = 2 << 20;
+constexpr hal::Bytes worth_a_check = 1 << 20;  // reading the live budget takes some 50 microseconds
+
+hal::Status inside(const char* what, hal::Bytes offset, std::size_t size, hal::Bytes bytes) {
+  if (offset > bytes || size > bytes - offset)
+    return hal::Error{hal::Code::invalid_argument, std::string(what) + ": [" + std::to_string(offset) + ", +" + std::to_string(size) +
+                                                       ") of a buffer of " + std::to_string(bytes) + " bytes"};
+  return hal::ok();
+}
+
+}  // namespace
+
+hal::Result<std::shared_ptr<HostBuffer>> HostBuffer::make(hal::Bytes bytes, const std::string& label, const void* owner,
+                                                          std::shared_ptr<std::atomic<hal::Bytes>> used) {
+  auto refuse = [&](const char* why) {
+    const hal::Heap heap = read_memory(used->load());
+    return hal::Error{hal::Code::out_of_memory, (label.empty() ? "buffer" : label) + ": asked " + std::to_string(bytes) + " bytes, used " +
+                                                    std::to_string(heap.used) + ", budget " + std::to_string(heap.budget) + " of " +
+                                                    std::to_string(heap.total) + " bytes on cpu:0 (" + why + ")"};
+  };
+  if (bytes >= worth_a_check && bytes > read_memory(0).budget) return refuse("over the budget");
+  const hal::Bytes unit = bytes >= huge_page ? huge_page : page;
+  const hal::Bytes mapped = (std::max<hal::Bytes>(bytes, 1) + unit - 1) / unit * unit;
+  void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return refuse("the system refused");
+  if (unit == huge_page) madvise(p, mapped, MADV_HUGEPAGE);
+  auto buffer = std::shared_ptr<HostBuffer>(new HostBuffer);
+  buffer->data_ = static_cast<std::byte*>(p);
+  buffer->bytes_ = bytes;
+  buffer->mapped_ = mapped;
+  buffer->owner_ = owner;
+  buffer->used_ = std::move(used);
+  *buffer->used_ += mapped;
+  return buffer;
+}
+
+std::shared_ptr<HostBuffer> HostBuffer::wrap(std::byte* data, hal::Bytes bytes, const void* owner, std::shared_ptr<const void> keep) {
+  auto buffer = std::shared_ptr<HostBuffer>(new HostBuffer);
+  buffer->data_ = data;
+  buffer->bytes_ = bytes;
+  buffer->owner_ = owner;
+  buffer->keep_ = std::move(keep);
+  return buffer;
+}
+
+HostBuffer::~HostBuffer() {
+  if (mapped_ == 0) return;
+  munmap(data_, mapped_);
+  *used_ -= mapped_;
+}
+
+hal::Status HostBuffer::read(hal::Bytes offset, std::span<std::byte> to) {
+  HAL_CHECK(inside("read", offset, to.size(), bytes_));
+  if (!to.empty()) std::memcpy(to.data(), data_ + offset, to.size());
+  return hal::ok();
+}
+
+hal::Status HostBuffer::write(hal::Bytes offset, std::span<const std::byte> from) {
+  HAL_CHECK(inside("write", offset, from.size(), bytes_));
+  if (!from.empty()) std::memcpy(data_ + offset, from.data(), from.size());
+  return hal::ok();
+}
+
+hal::Result<hal::External> HostBuffer::share(hal::Handle handle) {
+  if (handle != hal::Handle::host_pointer) return hal::Error{hal::Code::unsupported, "share: cpu:0 shares host pointers only"};
+  return hal::External{handle, reinterpret_cast<std::uint64_t>(data_), bytes_};
+}
+
+}  // namespace switchyard::backends::cpu
