@@ -1,0 +1,101 @@
+// switchyard run MODEL --tokens 1,2,3 -n N: a greedy continuation; token ids on stdout.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/generate.h"
+
+namespace switchyard::cli {
+namespace {
+
+using nlohmann::json;
+
+struct Arguments {
+  ModelArguments model;
+  PlacementArguments placement;
+  std::string tokens;
+  std::int64_t n = 16;
+  bool stats = false;
+};
+
+json ran_on(const scheduler::Engine& engine) {
+  json list = json::array();
+  for (const scheduler::StageReport& s : engine.report()) {
+    json layers = json::array();
+    for (std::int64_t unit = s.first; unit < s.last; ++unit)
+      if (unit > 0 && unit <= engine.model().config.layers) layers.push_back(unit - 1);
+    list.push_back({{"device", s.device},
+                    {"layers", layers},
+                    {"embedding", s.first == 0},
+                    {"head", s.last == models::unit_count(engine.model())},
+                    {"seconds", s.seconds},
+                    {"bytes", s.resident + s.state},
+                    {"weight_bytes", s.resident},
+                    {"state_bytes", s.state}});
+  }
+  return list;
+}
+
+void run(const Arguments& a, const Global& global) {
+  if (a.n < 0) fail(usage, "-n " + std::to_string(a.n) + ": expected 0 or more");
+  std::vector<std::int32_t> prompt = token_list(a.tokens);
+  Fleet fleet(global);
+  auto engine = a.placement.open(fleet, a.model.load(), static_cast<std::int64_t>(prompt.size()) + a.n);
+  auto session = check(engine->create_session());
+
+  auto clock = [] { return std::chrono::steady_clock::now(); };
+  auto seconds = [](auto from, auto to) { return std::chrono::duration<double>(to - from).count(); };
+  const auto begin = clock();
+  std::vector<float> logits = check(engine->feed(*session, prompt, scheduler::WantLogits::last));
+  const auto prefilled = clock();
+  std::vector<std::int32_t> made;
+  while (static_cast<std::int64_t>(made.size()) < a.n) {
+    made.push_back(scheduler::greedy(logits));
+    if (!global.json) {
+      std::printf("%s%d", made.size() > 1 ? "," : "", made.back());
+      std::fflush(stdout);
+    }
+    logits = check(engine->feed(*session, {&made.back(), 1}, scheduler::WantLogits::last));
+  }
+  const auto end = clock();
+  const double prefill = seconds(begin, prefilled), decode = seconds(prefilled, end);
+
+  if (global.json) {
+    json out{{"schema", "switchyard.run/1"},
+             {"model", engine->model().name},
+             {"seeded", engine->model().seeded},
+             {"tokens", made},
+             {"ran_on", ran_on(*engine)},
+             {"steps", engine->steps()},
+             {"prefill", {{"tokens", prompt.size()}, {"seconds", prefill}}},
+             {"decode", {{"tokens", made.size()}, {"seconds", decode}}}};
+    std::printf("%s\n", out.dump(2).c_str());
+    return;
+  }
+  std::printf("\n");
+  if (!a.stats) return;
+  char line[160];
+  std::snprintf(line, sizeof line, "prefill %zu tokens in %.3f s (%.1f tokens/s), decode %zu tokens in %.3f s (%.1f tokens/s)", prompt.size(), prefill,
+                static_cast<double>(prompt.size()) / prefill, made.size(), decode, made.empty() ? 0.0 : static_cast<double>(made.size()) / decode);
+  say(line);
+  for (const scheduler::StageReport& s : engine->report()) {
+    std::snprintf(line, sizeof line, "  %-12s units %lld..%lld  %.3f s on the device  weights %.1f MB  state and scratch %.1f MB", s.device.c_str(),
+                  static_cast<long long>(s.first), static_cast<long long>(s.last - 1), s.seconds, static_cast<double>(s.resident) / 1e6,
+                  static_cast<double>(s.state) / 1e6);
+    say(line);
+  }
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Global& global) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* verb = app.add_subcommand("run", "continue a prompt of token ids on the devices found");
+  a->model.add_to(*verb);
+  a->placement.add_to(*verb);
+  verb->add_option("--tokens", a->tokens, "the prompt: token ids with commas")->required();
+  verb->add_option("-n", a->n, "tokens to make")->capture_default_str();
+  verb->add_flag("--stats", a->stats, "speed, and what ran where, on stderr");
+  verb->callback([a, &global] { run(*a, global); });
+}
+
+}  // namespace switchyard::cli
