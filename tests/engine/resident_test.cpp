@@ -1,0 +1,37 @@
+// Weights are kept once and packed: what programs hold stays near the file's size for every weight type.
+#include "scheduler/run/engine.h"
+
+#include "tests/support/devices.h"
+#include "tests/support/golden.h"
+
+namespace switchyard {
+namespace {
+
+struct Resident : testing::TestWithParam<const char*> {};
+
+TEST_P(Resident, AtMostATenthAboveTheFile) {
+  auto device = test::open_device("cpu:0");
+  std::string name = GetParam();
+  auto model = models::load(test::oracle_path("gguf/" + name + ".gguf"));
+  ASSERT_TRUE(model) << hal::describe(model.error());
+  const double file = static_cast<double>(model->file_bytes);
+  std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(*model)), device);
+  auto engine = scheduler::Engine::open(std::move(model).value(), devices, {});
+  ASSERT_TRUE(engine) << hal::describe(engine.error());
+  double held = 0;
+  for (const auto& stage : (*engine)->report()) held += static_cast<double>(stage.resident);
+  EXPECT_GT(held, 0.5 * file);
+  EXPECT_LE(held, 1.1 * file);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Resident,
+                         testing::Values("moe-hybrid-f32", "moe-hybrid-f16", "moe-hybrid-bf16", "moe-hybrid-q8_0", "quant256-q4_0", "quant256-q4_k",
+                                         "quant256-q5_k", "quant256-q6_k"),
+                         [](const auto& i) {
+                           std::string n = i.param;
+                           for (char& c : n) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+                           return n;
+                         });
+
+}  // namespace
+}  // namespace switchyard
