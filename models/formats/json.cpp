@@ -76,6 +76,8 @@ hal::Result<Json> parse_json(std::string_view json, const std::string& name) {
   constexpr std::size_t limit = 16u << 20;
   if (json.size() > limit)
     return Error{Code::io, text(name, ": ", json.size(), " bytes of JSON; expected at most ", limit)};
+  if (auto nul = json.find('\0'); nul != json.npos)  // the reader would take it for the end
+    return Error{Code::io, text(name, ": not JSON: a zero byte at ", nul)};
   HAL_CHECK(check_depth(json, 64, name));
   std::vector<std::set<std::string>> keys;
   std::string duplicate;

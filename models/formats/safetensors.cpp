@@ -158,6 +158,8 @@ hal::Result<Safetensors> parse_safetensors(std::span<const std::byte> file, std:
     return Error{Code::io, text(name, ": header length ", header, "; expected at most ", max_header, " and at most the ",
                                 file.size() - 8, " bytes behind it")};
   auto* characters = reinterpret_cast<const char*>(file.data()) + 8;
+  if (auto* nul = std::memchr(characters, 0, header))  // the JSON reader would take it for the end
+    return Error{Code::io, text(name, ": the header is not JSON: a zero byte at ", static_cast<const char*>(nul) - characters)};
   auto data = file.subspan(8 + header);
   Safetensors out;
   std::vector<Entry> entries;

@@ -8,6 +8,7 @@
 #include "models/formats/gguf.h"
 #include "models/formats/safetensors.h"
 #include "models/formats/text.h"
+#include "models/granite_hybrid/assemble.h"
 #include "models/granite_hybrid/slots.h"
 #include "models/shapes/shapes.h"
 
@@ -134,11 +135,12 @@ hal::Status fill_all(Model& model, const FileTensors& tensors, const std::vector
   return hal::ok();
 }
 
-hal::Result<Model> load_gguf(const std::string& path) {
-  HAL_TRY(Gguf gguf, open_gguf(path));
+}  // namespace
+
+hal::Result<Model> assemble(const Gguf& gguf, const std::string& name) {
   Model model;
-  model.name = path;
-  HAL_TRY(model.config, config_from_gguf(gguf, path));
+  model.name = name;
+  HAL_TRY(model.config, config_from_gguf(gguf, name));
   bool fused = gguf.tensors.contains("blk.0.ffn_gate_up_exps.weight");
   HAL_CHECK(fill_all(model, gguf.tensors, gguf_slots(model, fused)));
   Hash hash;
@@ -148,23 +150,42 @@ hal::Result<Model> load_gguf(const std::string& path) {
   }
   put_tensors(hash, gguf.tensors);
   model.content_hash = hash.value();
-  for (const FileRef& file : gguf.files) model.file_bytes += file->bytes().size();
+  return model;
+}
+
+hal::Result<Model> assemble(std::string_view config, const FileTensors& tensors, const std::string& name) {
+  Model model;
+  model.name = name;
+  HAL_TRY(model.config, config_from_json(config, name + ": config.json"));
+  HAL_CHECK(fill_all(model, tensors, checkpoint_slots(model)));
+  Hash hash;
+  hash.put(config);
+  put_tensors(hash, tensors);
+  model.content_hash = hash.value();
+  return model;
+}
+
+namespace {
+
+hal::Bytes total_bytes(const std::vector<FileRef>& files) {
+  hal::Bytes bytes = 0;
+  for (const FileRef& file : files) bytes += file->bytes().size();
+  return bytes;
+}
+
+hal::Result<Model> load_gguf(const std::string& path) {
+  HAL_TRY(Gguf gguf, open_gguf(path));
+  HAL_TRY(Model model, assemble(gguf, path));
+  model.file_bytes = total_bytes(gguf.files);
   return model;
 }
 
 hal::Result<Model> load_checkpoint(const std::string& path) {
   HAL_TRY(Checkpoint checkpoint, open_checkpoint(path));
-  Model model;
-  model.name = path;
   auto config = checkpoint.config->bytes();
-  HAL_TRY(model.config, config_from_json({reinterpret_cast<const char*>(config.data()), config.size()},
-                                         checkpoint.config->path()));
-  HAL_CHECK(fill_all(model, checkpoint.tensors, checkpoint_slots(model)));
-  Hash hash;
-  hash.put(config);
-  put_tensors(hash, checkpoint.tensors);
-  model.content_hash = hash.value();
-  for (const FileRef& file : checkpoint.files) model.file_bytes += file->bytes().size();
+  std::string_view json(reinterpret_cast<const char*>(config.data()), config.size());
+  HAL_TRY(Model model, assemble(json, checkpoint.tensors, path));
+  model.file_bytes = total_bytes(checkpoint.files);
   return model;
 }
 
