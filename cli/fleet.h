@@ -3,27 +3,23 @@
 #include <map>
 
 #include "cli/context.h"
+#include "probes/discover/devices.h"
 
 namespace switchyard::cli {
 
 class Fleet {
  public:
   explicit Fleet(const Global& global);
-  const std::vector<hal::Info>& devices() const { return devices_; }
-  const std::vector<hal::Absence>& absent() const { return absent_; }
-  const std::vector<hal::BackendRef>& backends() const { return backends_; }
-  // Any spelling of a device's name. Ends the verb with exit code 4 and a list of what there is.
+  const probes::Machine& machine() const { return devices_->machine(); }
+  // Any spelling of a device's name, "auto" included, which says on stderr what it became and why.
+  // Ends the verb with exit code 4 and a list of what there is.
   hal::DeviceRef open(const std::string& name);
-  std::vector<hal::DeviceRef> open_all();
 
  private:
-  const Global& global_;
   kernels::Library kernels_;
-  hal::Host host_;
-  std::vector<hal::BackendRef> backends_;
-  std::vector<hal::Info> devices_;
-  std::vector<hal::Absence> absent_;
-  std::map<std::string, hal::DeviceRef> open_;
+  std::unique_ptr<probes::Devices> devices_;
+  bool validate_;
+  std::map<hal::Device*, hal::DeviceRef> layered_;  // one layer per device, so that equal devices stay equal
 };
 
 }  // namespace switchyard::cli
