@@ -1,0 +1,146 @@
+#include "scheduler/cost/cost.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/library.h"
+#include "probes/measure/step.h"
+
+namespace switchyard::scheduler {
+
+using probes::DeviceProfile;
+using probes::Step;
+
+const char* to_string(How how) {
+  switch (how) {
+    case How::measured: return "measured";
+    case How::interpolated: return "interpolated";
+    case How::ops: return "ops";
+    case How::roofline: return "roofline";
+  }
+  return "unknown";
+}
+
+namespace {
+
+double roofline(const DeviceProfile& d, double flops, double bytes) { return std::max(bytes / d.read.per_second, flops / d.compute.per_second); }
+
+double log2_distance(double a, double b) { return std::log2((1 + a) / (1 + b)); }
+
+// How far two steps are apart; rows change what limits a device, so they weigh most.
+double distance(const Step& a, const Step& b) {
+  double rows = 2 * log2_distance(static_cast<double>(a.rows), static_cast<double>(b.rows));
+  double sequences = log2_distance(static_cast<double>(a.sequences), static_cast<double>(b.sequences));
+  double past = 0.5 * log2_distance(static_cast<double>(a.past), static_cast<double>(b.past));
+  double logits = log2_distance(static_cast<double>(a.logits), static_cast<double>(b.logits));
+  return rows * rows + sequences * sequences + past * past + logits * logits;
+}
+
+std::string percent(double x) { return std::to_string(static_cast<int>(std::lround(100 * x))) + " %"; }
+
+}  // namespace
+
+const std::string& CostModel::key_of(const hal::Segment& segment) {
+  std::string& key = keys_[hal::hash(segment)];
+  if (key.empty()) key = probes::unit_key(segment);
+  return key;
+}
+
+const std::vector<CostModel::Work>& CostModel::work_of(const hal::Segment& segment, const Step& step) {
+  auto [it, fresh] = work_.try_emplace({key_of(segment), {step.rows, step.sequences, step.past, step.logits}});
+  if (!fresh) return it->second;
+  hal::Segment s = probes::fitted(segment, step);
+  auto dims = probes::dims_of(step);
+  for (const hal::Node& n : s.nodes) {
+    const kernels::OpInfo* op = kernels::find_op(n.op);
+    kernels::Cost cost = op ? op->cost(s, n, dims) : kernels::Cost{};
+    Work work{n.op, "", static_cast<double>(step.rows), cost.flops, cost.bytes};
+    for (auto v : n.in)
+      if (v != hal::no_value && s.constant(v) && work.weights.empty()) work.weights = hal::to_string(s.values[v].dtype);
+    it->second.push_back(std::move(work));
+  }
+  return it->second;
+}
+
+hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segment& segment, const Step& step) {
+  const DeviceProfile* d = profile_.device(device);
+  if (!d || d->read.per_second <= 0 || d->compute.per_second <= 0)
+    return hal::Error{hal::Code::unavailable, "device " + device + " has not been measured; run: switchyard profile"};
+  const std::string& key = key_of(segment);
+  const std::vector<Work>& work = work_of(segment, step);
+  double limit = 0;
+  for (const Work& w : work) limit += roofline(*d, w.flops, w.bytes);
+
+  double weight = 0, log_factor = 0;
+  int steps = 0;
+  for (const probes::UnitEntry& u : d->units) {
+    if (u.key != key) continue;
+    if (u.step == step)
+      return Estimate{u.seconds.median, How::measured, u.seconds.noisy() ? "varied by " + percent(u.seconds.spread) : ""};
+    double there = 0;
+    for (const Work& w : work_of(segment, u.step)) there += roofline(*d, w.flops, w.bytes);
+    if (there <= 0 || u.seconds.median <= 0) continue;
+    double near = 1 / (1e-9 + distance(step, u.step));
+    weight += near;
+    log_factor += near * std::log(u.seconds.median / there);
+    ++steps;
+  }
+  if (steps && limit > 0) return Estimate{limit * std::exp(log_factor / weight), How::interpolated, std::to_string(steps) + " steps measured"};
+
+  double seconds = 0, by_ops = 0;
+  int missing = 0;
+  for (const Work& w : work) {
+    const probes::OpEntry* nearest = nullptr;
+    double best = 0;
+    for (const probes::OpEntry& o : d->ops) {
+      if (o.op != w.op || o.weights != w.weights || roofline(*d, o.flops, o.bytes) <= 0) continue;
+      double rows = log2_distance(w.rows, static_cast<double>(o.rows)), bytes = log2_distance(w.bytes, o.bytes);
+      double far = 4 * rows * rows + bytes * bytes;
+      if (!nearest || far < best) nearest = &o, best = far;
+    }
+    double t = roofline(*d, w.flops, w.bytes);
+    if (nearest) {
+      t *= nearest->seconds.median / roofline(*d, nearest->flops, nearest->bytes);
+      by_ops += t;
+    } else {
+      ++missing;
+    }
+    seconds += t;
+  }
+  if (by_ops > seconds / 2)
+    return Estimate{seconds, How::ops, missing ? std::to_string(missing) + " of " + std::to_string(work.size()) + " ops by roofline" : ""};
+  return Estimate{limit, How::roofline, "measured bandwidth and arithmetic of " + device};
+}
+
+hal::Bytes CostModel::resident(const std::string& device, const hal::Segment& segment) {
+  const DeviceProfile* d = profile_.device(device);
+  if (!d) return 0;
+  const std::string& key = key_of(segment);
+  hal::Bytes largest = 0;
+  for (const probes::UnitEntry& u : d->units)
+    if (u.key == key) largest = std::max(largest, u.resident);
+  return largest;
+}
+
+Estimate CostModel::move(const std::string& from, const std::string& to, double bytes) const {
+  if (from == to) return {0, How::measured, ""};
+  if (const probes::Link* link = profile_.link(from, to); link && !link->copies.points.empty())
+    return {link->copies.seconds(bytes), How::measured, link->path};
+  Estimate e{0, How::measured, "by way of the host"};
+  for (bool out : {true, false}) {
+    const std::string& id = out ? from : to;
+    if (id.empty()) continue;
+    const DeviceProfile* d = profile_.device(id);
+    if (!d) continue;
+    const probes::CopyCurve& curve = out ? d->to_host : d->to_device;
+    if (curve.points.empty()) {
+      e.how = How::roofline;
+      e.seconds += d->launch.median;
+    } else {
+      e.seconds += curve.seconds(bytes);
+    }
+  }
+  return e;
+}
+
+}  // namespace switchyard::scheduler

@@ -1,0 +1,48 @@
+// What a unit of a model or a move of its hidden rows takes on a device, from a profile. Every answer says how it was got.
+#pragma once
+#include <array>
+#include <map>
+#include <string>
+
+#include "hal/segment.h"
+#include "probes/profile.h"
+
+namespace switchyard::scheduler {
+
+// Best first. measured: this unit at this step; interpolated: this unit at other steps, scaled by the work; ops: its ops measured
+// at other shapes, scaled by the work; roofline: bytes and operations against the device's measured rates.
+enum class How : std::uint8_t { measured, interpolated, ops, roofline };
+const char* to_string(How how);
+
+struct Estimate {
+  double seconds = 0;
+  How how = How::roofline;
+  std::string detail;  // "3 steps measured", "2 of 7 ops by roofline", "varied by 40 %"
+};
+
+// The profile must outlive it. One thread at a time (it remembers what it has computed).
+class CostModel {
+ public:
+  explicit CostModel(const probes::Profile& profile) : profile_(profile) {}
+
+  // Device time of one step of a unit. unavailable: the profile has not measured the device.
+  hal::Result<Estimate> unit(const std::string& device, const hal::Segment& segment, const probes::Step& step);
+  // The device's own report of what the unit takes; 0: not measured.
+  hal::Bytes resident(const std::string& device, const hal::Segment& segment);
+  // From submission to arrival; from == to: nothing. "" is the host.
+  Estimate move(const std::string& from, const std::string& to, double bytes) const;
+
+ private:
+  struct Work {
+    std::string op, weights;
+    double rows, flops, bytes;
+  };
+  const std::string& key_of(const hal::Segment& segment);
+  const std::vector<Work>& work_of(const hal::Segment& segment, const probes::Step& step);
+
+  const probes::Profile& profile_;
+  std::map<std::uint64_t, std::string> keys_;  // by the segment's hash
+  std::map<std::pair<std::string, std::array<std::int64_t, 4>>, std::vector<Work>> work_;
+};
+
+}  // namespace switchyard::scheduler
