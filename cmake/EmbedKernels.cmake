@@ -23,6 +23,9 @@ function(switchyard_embed_file symbol input)
   add_custom_command(OUTPUT ${out}
     COMMAND ${CMAKE_COMMAND} -DSYMBOL=${symbol} "-DINPUTS=${input}" -DOUTPUT=${out} -P ${SWITCHYARD_EMBED}
     DEPENDS ${input} ${SWITCHYARD_EMBED} VERBATIM)
+  # A rule belongs to the folder it was written in; the library is another's target, so one of this folder asks for the file.
+  add_custom_target(embed_${symbol} DEPENDS ${out})
+  add_dependencies(switchyard embed_${symbol})
   target_sources(switchyard PRIVATE ${out})
 endfunction()
 
