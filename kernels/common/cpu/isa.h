@@ -4,9 +4,16 @@
 //   namespace switchyard::kernels::SY_ISA { void rmsnorm(const hal::CallArgs* a) { ... tiles a->first_tile .. a->last_tile } }
 //   // rmsnorm/cpu/launch.cpp
 //   SY_CPU_DECLARE(rmsnorm)
-//   template <class Isa> Status lower(...) { launch.call = Isa::rmsnorm ... }   -> see SY_CPU_KERNELS
+//   template <int I> Status lower(...) { static constexpr hal::Call table[] = SY_CPU_TABLE(rmsnorm); launch.call = table[I]; ... }
 #pragma once
 #include "hal/kernels.h"
+#include "kernels/common/cpu/rows.h"
+
+namespace switchyard::kernels {
+
+inline CpuRows cpu_rows(const hal::Dim& dim) { return {dim.symbol, static_cast<std::int32_t>(dim.max)}; }
+
+}  // namespace switchyard::kernels
 
 #if defined(__x86_64__)
 #define SY_CPU_DECLARE(function)                                                      \

@@ -23,7 +23,8 @@ static inline float exp(float x) {
   // 2^n in two halves: n reaches from -150 to 128.
   std::int32_t exponent = __builtin_bit_cast(std::int32_t, shifted) - 0x4b400000;
   std::int32_t half = exponent >> 1, rest = exponent - half;
-  return p * __builtin_bit_cast(float, (half + 127) * (1 << 23)) * __builtin_bit_cast(float, (rest + 127) * (1 << 23));
+  return p * __builtin_bit_cast(float, static_cast<std::uint32_t>(half + 127) << 23) *
+         __builtin_bit_cast(float, static_cast<std::uint32_t>(rest + 127) << 23);
 }
 
 static inline float silu(float x) { return x / (1.0f + exp(-x)); }

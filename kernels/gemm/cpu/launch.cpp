@@ -1,4 +1,5 @@
 #include "kernels/common/cpu/isa.h"
+#include "kernels/common/cpu/tiles.h"
 #include "kernels/gemm/cpu/params.h"
 #include "kernels/gemm/gemm.h"
 
@@ -7,11 +8,9 @@ SY_CPU_DECLARE(gemm)
 namespace switchyard::kernels::gemm {
 namespace {
 
-constexpr std::uint32_t tile_columns = 16;
-
 std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   auto p = l.args_as<CpuParams>();
-  return {dims[static_cast<std::size_t>(p.rows_symbol)] ? (p.n + tile_columns - 1) / tile_columns : 0, 1, 1};
+  return {row_count(p.rows, dims.data()) > 0 ? (p.n + p.tile - 1) / p.tile : 0, 1, 1};
 }
 
 template <int I>
@@ -25,13 +24,12 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   CpuParams p{};
   p.k = static_cast<std::uint32_t>(shape_of(s, n.in[1], 1));
   p.n = static_cast<std::uint32_t>(shape_of(s, n.in[1], 0));
-  const Dim& rows = s.values[n.in[0]].shape[0];
-  p.rows_symbol = rows.symbol;
+  p.rows = cpu_rows(s.values[n.in[0]].shape[0]);
   p.dtype = static_cast<std::uint32_t>(s.values[n.in[1]].dtype);
-  p.tile = tile_columns;
+  p.tile = tile_columns(p.n, p.k);
   p.scale = n.attrs_as<Attrs>().scale;
   l.set_args(p);
-  l.thread_scratch = 2 * 4 * ((p.k + 63) / 64 * 64);
+  l.thread_scratch = tile_scratch(p.tile, p.k, n.in[2] != no_value);
   l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));
   return ok();

@@ -1,11 +1,11 @@
 #pragma once
-#include <cstdint>
+#include "kernels/common/cpu/rows.h"
 
 namespace switchyard::kernels::gemm {
 
 struct CpuParams {
+  CpuRows rows;
   std::uint32_t k, n, dtype, tile;
-  std::int32_t rows_symbol;
   float scale;
 };
 

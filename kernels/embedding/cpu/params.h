@@ -1,0 +1,14 @@
+#pragma once
+#include "kernels/common/cpu/rows.h"
+
+namespace switchyard::kernels::embedding {
+
+struct CpuParams {
+  CpuRows rows;
+  std::uint32_t width, dtype;
+  float scale;
+};
+
+constexpr std::uint32_t rows_per_tile = 4;
+
+}  // namespace switchyard::kernels::embedding
