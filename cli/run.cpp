@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/generate.h"
+#include "scheduler/run/sampler.h"
 
 namespace switchyard::cli {
 namespace {
@@ -15,6 +16,8 @@ struct Arguments {
   std::string tokens;
   std::int64_t n = 16;
   bool stats = false;
+  kernels::sampling::Attrs sampling;
+  std::uint64_t sample_seed = 1;
 };
 
 json ran_on(const scheduler::Engine& engine) {
@@ -42,6 +45,11 @@ void run(const Arguments& a, const Global& global) {
   auto engine = a.placement.open(fleet, a.model.load(), static_cast<std::int64_t>(prompt.size()) + a.n);
   auto session = check(engine->create_session());
 
+  // Greedy needs no device: the largest logit. Sampling is an op, on the first device that takes it.
+  std::unique_ptr<scheduler::Sampler> sampler;
+  if (a.sampling.temperature > 0) sampler = check(scheduler::Sampler::make(fleet.open("cpu:0"), engine->model().config.vocab, a.sampling, a.sample_seed));
+  auto choose = [&](const std::vector<float>& logits) { return sampler ? check(sampler->sample(logits)) : scheduler::greedy(logits); };
+
   auto clock = [] { return std::chrono::steady_clock::now(); };
   auto seconds = [](auto from, auto to) { return std::chrono::duration<double>(to - from).count(); };
   const auto begin = clock();
@@ -49,7 +57,7 @@ void run(const Arguments& a, const Global& global) {
   const auto prefilled = clock();
   std::vector<std::int32_t> made;
   while (static_cast<std::int64_t>(made.size()) < a.n) {
-    made.push_back(scheduler::greedy(logits));
+    made.push_back(choose(logits));
     if (!global.json) {
       std::printf("%s%d", made.size() > 1 ? "," : "", made.back());
       std::fflush(stdout);
@@ -94,6 +102,10 @@ void add_run(CLI::App& app, Global& global) {
   a->placement.add_to(*verb);
   verb->add_option("--tokens", a->tokens, "the prompt: token ids with commas")->required();
   verb->add_option("-n", a->n, "tokens to make")->capture_default_str();
+  verb->add_option("--temperature", a->sampling.temperature, "0: greedy")->check(CLI::Range(0.0, 100.0))->capture_default_str();
+  verb->add_option("--top-k", a->sampling.top_k, "0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
+  verb->add_option("--top-p", a->sampling.top_p)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  verb->add_option("--sample-seed", a->sample_seed)->capture_default_str();
   verb->add_flag("--stats", a->stats, "speed, and what ran where, on stderr");
   verb->callback([a, &global] { run(*a, global); });
 }

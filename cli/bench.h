@@ -1,0 +1,24 @@
+// The two halves of `bench`: a whole model, or the table of ops.
+#pragma once
+#include "cli/generate.h"
+
+namespace switchyard::cli {
+
+struct BenchArguments {
+  std::string model, weights = "q4_k", op, threads;
+  PlacementArguments placement;
+  std::int64_t prompt = 512, generate = 64, parallel = 0, repeats = 3;
+  std::uint64_t seed = 1;
+  bool quick = false;
+};
+
+void bench_model(const BenchArguments& a, const Global& global);
+void bench_ops(const BenchArguments& a, const Global& global);
+
+struct Spread {
+  double median = 0, min = 0, max = 0;
+  std::vector<double> samples;
+};
+Spread spread_of(std::vector<double> samples);
+
+}  // namespace switchyard::cli
