@@ -1,0 +1,91 @@
+// A tile is (sequence, head, block of P): its part of the state stays in the first cache for all rows of the sequence.
+// Many rows at once do the same arithmetic as one row at a time, bit for bit: nothing here depends on the number of rows.
+#include <cmath>
+
+#include "hal/call.h"
+#include "kernels/common/cpu/vec.h"
+#include "kernels/ssm_scan/cpu/params.h"
+
+namespace switchyard::kernels::SY_ISA {
+namespace {
+
+// R rows of P: from `in` to `out` (may be the same), one partial sum of C . s per row. Last: the N that are left at the end.
+template <int R>
+inline void rows_of_state(const float* in, float* out, std::int64_t N, float decay, const float* dtx, const float* B, const float* C, vec* sums) {
+  vec part[R] = {};
+  std::int64_t n = 0;
+  for (; n + lanes <= N; n += lanes) {
+    const vec b = load(B + n), c = load(C + n);
+    for (int r = 0; r < R; ++r) {
+      const vec s = load(in + r * N + n) * decay + b * dtx[r];
+      store(out + r * N + n, s);
+      part[r] += c * s;
+    }
+  }
+  if (n < N) {
+    const std::int64_t left = N - n;
+    const vec b = load_part(B + n, left), c = load_part(C + n, left);
+    for (int r = 0; r < R; ++r) {
+      const vec s = load_part(in + r * N + n, left) * decay + b * dtx[r];
+      store_part(out + r * N + n, s, left);
+      part[r] += c * s;
+    }
+  }
+  for (int r = 0; r < R; ++r) sums[r] = part[r];
+}
+
+}  // namespace
+
+void ssm_scan(const hal::CallArgs* a) {
+  const auto& p = *static_cast<const kernels::ssm_scan::CpuParams*>(a->args);
+  const auto* xbc = static_cast<const float*>(a->pointers[0]);
+  const auto* dt_raw = static_cast<const float*>(a->pointers[1]) + p.dt_offset;
+  const auto* dt_bias = static_cast<const float*>(a->pointers[2]);
+  const auto* decay_rate = static_cast<const float*>(a->pointers[3]);
+  const auto* skip = static_cast<const float*>(a->pointers[4]);
+  const auto* table = static_cast<const std::int32_t*>(a->pointers[5]);
+  auto* state = static_cast<float*>(a->pointers[6]);
+  auto* y = static_cast<float*>(a->pointers[7]);
+  const std::int64_t H = p.heads, P = p.head_dim, N = p.state, width = H * P + 2 * std::int64_t{p.groups} * N, slot = H * P * N;
+  const std::int64_t blocks = (P + p.block - 1) / p.block;
+  for (std::int64_t tile = a->first_tile; tile < a->last_tile; ++tile) {
+    const std::int32_t* q = table + 5 * (tile / (H * blocks));
+    const std::int64_t h = tile / blocks % H, first = tile % blocks * p.block, last = first + p.block < P ? first + p.block : P;
+    const std::int64_t begin = q[0], rows = q[1], home = (h * P + first) * N;
+    float* out = state + q[3] * slot + home;
+    const float* in = state + q[2] * slot + home;
+    if (rows == 0 && in != out) std::memcpy(out, in, static_cast<std::size_t>((last - first) * N) * 4);
+    const float* group = xbc + H * P + h / (H / p.groups) * N;
+    float dts[lanes], decays[lanes];
+    for (std::int64_t t = 0; t < rows; ++t) {
+      const int lane = static_cast<int>(t % lanes);
+      if (lane == 0) {  // the steps of the next rows together; every lane always by the same vector code
+        float raw[lanes] = {};
+        for (std::int64_t i = 0; i < lanes && t + i < rows; ++i) raw[i] = dt_raw[(begin + t + i) * p.dt_width + h];
+        const vec dt = min(max(softplus(load(raw) + dt_bias[h]), splat(p.dt_min)), splat(p.dt_max));
+        store(dts, dt);
+        store(decays, exp(dt * decay_rate[h]));
+      }
+      const float dt = dts[lane], decay = decays[lane];
+      const float* row = xbc + (begin + t) * width;
+      const float* x = row + h * P;
+      const float* B = group + (begin + t) * width;
+      const float* C = B + p.groups * N;
+      float* to = y + (begin + t) * H * P + h * P;
+      for (std::int64_t i = first; i < last; i += lanes) {
+        const std::int64_t n = last - i < lanes ? last - i : lanes;
+        const vec xs = load_part(x + i, n);
+        float dtx[lanes];
+        store(dtx, xs * dt);
+        vec part[lanes] = {};
+        std::int64_t r = 0;
+        for (; r + 4 <= n; r += 4) rows_of_state<4>(in + (i - first + r) * N, out + (i - first + r) * N, N, decay, dtx + r, B, C, part + r);
+        for (; r < n; ++r) rows_of_state<1>(in + (i - first + r) * N, out + (i - first + r) * N, N, decay, dtx + r, B, C, part + r);
+        store_part(to + i, sums(part) + xs * skip[h], n);
+      }
+      in = out;
+    }
+  }
+}
+
+}  // namespace switchyard::kernels::SY_ISA
