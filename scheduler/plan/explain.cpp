@@ -1,0 +1,71 @@
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "scheduler/plan/problem.h"
+
+namespace switchyard::scheduler {
+namespace {
+
+std::string padded(std::string text, std::size_t width, bool right = false) {
+  if (text.size() < width) text.insert(right ? 0 : text.size(), width - text.size(), ' ');
+  return text;
+}
+
+std::string table(const std::vector<std::vector<std::string>>& lines) {
+  std::vector<std::size_t> width;
+  for (const auto& line : lines)
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      if (i >= width.size()) width.push_back(0);
+      width[i] = std::max(width[i], line[i].size());
+    }
+  std::string text;
+  for (const auto& line : lines) {
+    std::string row;
+    for (std::size_t i = 0; i < line.size(); ++i) row += padded(line[i], width[i], i == 2 || i == 3) + (i + 1 < line.size() ? "  " : "");
+    row.erase(row.find_last_not_of(' ') + 1);
+    text += row + "\n";
+  }
+  return text;
+}
+
+std::string percent(double x) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.1f %%", 100 * x);
+  return text;
+}
+
+}  // namespace
+
+std::string explain(const Plan& plan) {
+  std::string text = plan.model + ": " + plan.mode + ", " + std::to_string(plan.sessions) + (plan.sessions == 1 ? " session of " : " sessions of ") +
+                     std::to_string(plan.context) + " tokens\n";
+  if (!plan.fits) text += "DOES NOT FIT: " + plan.shortage + "\n";
+  std::vector<std::vector<std::string>> lines{{"layer", "device", "time", "bytes", "how", "runner-up"}};
+  for (const PlannedLayer& l : plan.layers) {
+    std::string second = l.runner_up ? l.runner_up->device + " " + milliseconds(l.runner_up->seconds) + " (" + l.runner_up->why + ")" : "none";
+    lines.push_back({l.layer, l.device, milliseconds(l.seconds), gigabytes(l.bytes), l.how + (l.detail.empty() ? "" : " (" + l.detail + ")"), second});
+  }
+  text += table(lines);
+  for (const Move& m : plan.moves)
+    text += "move before " + m.before + ": " + (m.from.empty() ? "host" : m.from) + " -> " + (m.to.empty() ? "host" : m.to) + ", " +
+            milliseconds(m.seconds) + " (" + m.how + ")\n";
+  // The same reason for many layers is one line.
+  std::map<std::string, std::vector<std::string>> reasons;
+  for (const PlannedLayer& l : plan.layers)
+    for (const Refusal& r : l.refused) reasons[r.device + " " + r.code + ": " + r.detail].push_back(l.layer);
+  for (const auto& [reason, layers] : reasons)
+    text += "refused by " + reason + " [" + layers.front() + (layers.size() > 1 ? " and " + std::to_string(layers.size() - 1) + " more" : "") + "]\n";
+  for (const PoolUse& u : plan.pools)
+    text += "memory " + u.pool + (u.within.empty() ? "" : " (limit within " + u.within + ")") + ": " + gigabytes(u.bytes) + " of " + gigabytes(u.capacity) + "\n";
+  text += "predicted: " + milliseconds(plan.step_seconds) + " per step of " + std::to_string(plan.step_rows) + " at " + std::to_string(plan.step_past) +
+          " tokens";
+  char rate[32];
+  std::snprintf(rate, sizeof rate, " (%.4g tokens/s)", plan.tokens_per_second);
+  text += rate + std::string("; a prompt of ") + std::to_string(plan.prompt) + " in " + milliseconds(plan.prefill_seconds) + "\n";
+  if (plan.fits)
+    text += plan.optimal ? "proven best for these estimates\n" : "no plan is better by more than " + percent(plan.gap) + " for these estimates\n";
+  return text;
+}
+
+}  // namespace switchyard::scheduler

@@ -1,0 +1,126 @@
+// Plan: who gets what and why. Made from a machine, a profile and a model's units; kept as JSON ("switchyard.plan/1", sorted
+// keys); bound to model and machine. Every plan made or loaded passes check().
+//
+// What is counted per device: a unit's weights as the device holds them, its state for all sessions at the context (and one
+// spare slot), and once per device used the largest scratch of any unit. Weights that two units share are counted twice.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hal/segment.h"
+#include "probes/profile.h"
+
+namespace switchyard::scheduler {
+
+// A part of the chain that is placed as one: the embedding, a layer, the head.
+struct Unit {
+  std::string name;            // "layer 3 (mamba)"
+  std::int64_t layer = -1;     // its number, for pins; -1: not a layer
+  hal::Segment segment;        // constants need no data
+  hal::Bytes state = 0;        // of one session at the context, in bytes
+};
+
+// latency: one session's next token. throughput: a step with one row of every session. ttft: a prompt of one session.
+// memory: the smallest shares of the pools. energy is refused: it needs counters, which no profile has.
+enum class Mode : std::uint8_t { latency, ttft, throughput, memory, energy };
+const char* to_string(Mode mode);
+hal::Result<Mode> mode_from(std::string_view name);  // invalid_argument lists the modes
+
+// Units [first, last] by position in the chain go to `device`.
+struct Pin {
+  std::size_t first = 0, last = 0;
+  std::string device;  // a door's id
+};
+// "0-11=vulkan:0", "3=cpu", "head=cpu:0", "layer 3 (mamba)=cpu", "all=auto": numbers are layers; a name is a unit's, or its first
+// word where that is unique. The device as probes::resolve takes it. invalid_argument names the units there are.
+hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units, const probes::Machine& machine);
+
+struct PlanRequest {
+  std::string model;             // for people
+  std::uint64_t model_hash = 0;
+  std::vector<Unit> units;
+  std::int64_t context = 4096;   // tokens of every session that memory is kept for; decode steps are costed at the full context
+  std::int64_t sessions = 1;
+  std::int64_t prompt = 512;     // tokens of the prefill that is predicted
+  std::int64_t chunk = 256;      // rows of one prefill step
+  Mode mode = Mode::latency;
+  std::vector<Pin> pins;
+  std::string device;            // a door's id: everything there; what it declines goes elsewhere, unless strict
+  bool strict = false;           // with `device` or pins: fail with every op, shape and reason instead
+};
+
+struct Refusal {
+  std::string device, code, detail;  // code: "unsupported", "too_large", "not_measured", "pinned"
+};
+struct RunnerUp {
+  std::string device;
+  double seconds = 0;  // of the unit there
+  std::string why;     // why it is not the winner
+};
+struct PlannedLayer {
+  std::string layer, device;
+  double seconds = 0;       // in one step of the mode
+  hal::Bytes bytes = 0;     // weights and state
+  std::string how, detail;  // of seconds: as in cost.h
+  std::optional<RunnerUp> runner_up;
+  std::vector<Refusal> refused;
+};
+struct PoolUse {
+  std::string pool;
+  hal::Bytes bytes = 0, capacity = 0;
+  std::string within;  // a device's own limit inside another pool: that pool; its bytes are not in total_bytes again
+};
+struct Move {
+  std::string before, from, to;  // the unit it precedes (or "end"); an empty device is the host
+  double bytes = 0, seconds = 0;
+  std::string how;
+};
+
+struct Plan {
+  std::string model, machine;  // machine: probes::key()
+  std::uint64_t model_hash = 0;
+  std::string mode;
+  std::int64_t context = 0, sessions = 0, prompt = 0;
+  bool fits = false;
+  std::string shortage;  // what is missing where, if it does not fit
+  hal::Bytes total_bytes = 0;
+  std::vector<PoolUse> pools;
+  double step_seconds = 0, prefill_seconds = 0, tokens_per_second = 0;
+  std::int64_t step_rows = 0, step_past = 0;  // of the step predicted
+  double objective = 0, objective_bound = 0;  // seconds, or shares of pools (memory)
+  double lower_bound_seconds = 0, gap = 0;    // gap: (objective - bound) / objective
+  bool optimal = false;                       // proven for the estimated costs
+  std::vector<PlannedLayer> layers;
+  std::vector<Move> moves;
+
+  std::vector<std::string> devices() const;  // one per unit
+};
+
+// What a device would take of a unit: the default asks the kernel library with the door's Info, so that plans can be made for a
+// machine that is not here.
+using ClaimFunction = std::function<hal::Claim(const hal::Info&, const hal::Segment&)>;
+
+// A plan that does not fit comes back with fits == false and what it would take. Errors: unsupported (energy; strict; a unit that
+// every device declines, with all reasons), invalid_argument (pins that contradict each other, no units), unavailable (no device
+// has been measured).
+hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profile& profile, const PlanRequest& request,
+                            const ClaimFunction& claim = {});
+
+// Every unit placed once, on a device that is there and claims it; memory within its pools, counted afresh; pins respected; the
+// model and machine those the plan was made for. A plan that says it does not fit passes only if it does not.
+hal::Status check(const Plan& plan, const probes::Machine& machine, const probes::Profile& profile, const PlanRequest& request,
+                  const ClaimFunction& claim = {});
+
+std::string to_json(const Plan& plan);
+// io: another schema or a broken file.
+hal::Result<Plan> plan_from_json(std::string_view text);
+// Of plan_from_json and check().
+hal::Result<Plan> load_plan(std::string_view text, const probes::Machine& machine, const probes::Profile& profile,
+                            const PlanRequest& request, const ClaimFunction& claim = {});
+
+// A table for people: a line per run of equal layers, memory per pool, the prediction, and why not elsewhere.
+std::string explain(const Plan& plan);
+
+}  // namespace switchyard::scheduler

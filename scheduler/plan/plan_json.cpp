@@ -1,0 +1,105 @@
+#include <nlohmann/json.hpp>
+
+#include "scheduler/plan/plan.h"
+
+namespace switchyard::scheduler {
+namespace {
+
+using Json = nlohmann::json;
+constexpr std::string_view schema = "switchyard.plan/1";
+
+std::string hash_text(std::uint64_t hash) {
+  char text[20];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
+Json layer_json(const PlannedLayer& l) {
+  Json j{{"layer", l.layer}, {"device", l.device}, {"seconds", l.seconds}, {"bytes", l.bytes}, {"how", l.how}, {"detail", l.detail},
+         {"runner_up", nullptr}, {"refused", Json::array()}};
+  if (l.runner_up) j["runner_up"] = {{"device", l.runner_up->device}, {"seconds", l.runner_up->seconds}, {"why", l.runner_up->why}};
+  for (const Refusal& r : l.refused) j["refused"].push_back({{"device", r.device}, {"code", r.code}, {"detail", r.detail}});
+  return j;
+}
+
+PlannedLayer layer_from(const Json& j) {
+  PlannedLayer l{j.at("layer"), j.at("device"), j.at("seconds"), j.at("bytes"), j.at("how"), j.at("detail"), {}, {}};
+  if (const Json& r = j.at("runner_up"); !r.is_null()) l.runner_up = RunnerUp{r.at("device"), r.at("seconds"), r.at("why")};
+  for (const Json& r : j.at("refused")) l.refused.push_back({r.at("device"), r.at("code"), r.at("detail")});
+  return l;
+}
+
+Plan read(const Json& j) {
+  Plan p;
+  p.model = j.at("model").at("name");
+  p.model_hash = std::stoull(j.at("model").at("hash").get<std::string>(), nullptr, 16);
+  p.machine = j.at("machine");
+  p.mode = j.at("mode");
+  p.context = j.at("context");
+  p.sessions = j.at("sessions");
+  p.fits = j.at("fits");
+  p.shortage = j.at("shortage");
+  p.total_bytes = j.at("memory").at("total_bytes");
+  for (const Json& m : j.at("memory").at("pools")) p.pools.push_back({m.at("pool"), m.at("bytes"), m.at("capacity"), m.value("within", std::string())});
+  const Json& predicted = j.at("predicted");
+  p.step_seconds = predicted.at("step_seconds");
+  p.step_rows = predicted.at("step_rows");
+  p.step_past = predicted.at("step_past");
+  p.prefill_seconds = predicted.at("prefill_seconds");
+  p.prompt = predicted.at("prefill_tokens");
+  p.tokens_per_second = predicted.at("tokens_per_second");
+  p.objective = j.at("objective");
+  p.objective_bound = j.at("objective_bound");
+  p.lower_bound_seconds = j.at("lower_bound_seconds");
+  p.gap = j.at("gap");
+  p.optimal = j.at("optimal");
+  for (const Json& l : j.at("layers")) p.layers.push_back(layer_from(l));
+  for (const Json& m : j.at("moves")) p.moves.push_back({m.at("before"), m.at("from"), m.at("to"), m.at("bytes"), m.at("seconds"), m.at("how")});
+  return p;
+}
+
+}  // namespace
+
+std::string to_json(const Plan& p) {
+  Json j{{"schema", schema},
+         {"model", {{"name", p.model}, {"hash", hash_text(p.model_hash)}}},
+         {"machine", p.machine},
+         {"mode", p.mode},
+         {"context", p.context},
+         {"sessions", p.sessions},
+         {"fits", p.fits},
+         {"shortage", p.shortage},
+         {"memory", {{"total_bytes", p.total_bytes}, {"pools", Json::array()}}},
+         {"predicted", {{"step_seconds", p.step_seconds}, {"step_rows", p.step_rows}, {"step_past", p.step_past}, {"prefill_seconds", p.prefill_seconds},
+                        {"prefill_tokens", p.prompt}, {"tokens_per_second", p.tokens_per_second}}},
+         {"objective", p.objective},
+         {"objective_bound", p.objective_bound},
+         {"lower_bound_seconds", p.lower_bound_seconds},
+         {"gap", p.gap},
+         {"optimal", p.optimal},
+         {"layers", Json::array()},
+         {"moves", Json::array()}};
+  for (const PoolUse& u : p.pools) {
+    Json pool{{"pool", u.pool}, {"bytes", u.bytes}, {"capacity", u.capacity}};
+    if (!u.within.empty()) pool["within"] = u.within;
+    j["memory"]["pools"].push_back(pool);
+  }
+  for (const PlannedLayer& l : p.layers) j["layers"].push_back(layer_json(l));
+  for (const Move& m : p.moves)
+    j["moves"].push_back({{"before", m.before}, {"from", m.from}, {"to", m.to}, {"bytes", m.bytes}, {"seconds", m.seconds}, {"how", m.how}});
+  return j.dump(1) + "\n";
+}
+
+hal::Result<Plan> plan_from_json(std::string_view text) {
+  Json j = Json::parse(text, nullptr, false);
+  if (j.is_discarded() || !j.is_object()) return hal::Error{hal::Code::io, "plan: not a JSON object"};
+  try {
+    if (std::string found = j.value("schema", std::string("none")); found != schema)
+      return hal::Error{hal::Code::io, "plan: schema is " + found + ", this build reads " + std::string(schema)};
+    return read(j);
+  } catch (const std::exception& e) {  // of the JSON library, and of a hash that is no number
+    return hal::Error{hal::Code::io, std::string("plan: ") + e.what()};
+  }
+}
+
+}  // namespace switchyard::scheduler

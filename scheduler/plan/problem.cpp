@@ -1,0 +1,214 @@
+#include "scheduler/plan/problem.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "kernels/library.h"
+
+namespace switchyard::scheduler {
+
+using probes::Step;
+
+std::string gigabytes(hal::Bytes bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, bytes >= 10'000'000 ? "%.2f GB" : "%.5f GB", static_cast<double>(bytes) / 1e9);
+  return text;
+}
+
+std::string milliseconds(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g ms", seconds * 1e3);
+  return text;
+}
+
+double border_bytes(const PlanRequest& request, std::size_t unit, const Step& step) {
+  const hal::Segment& s = request.units[unit ? unit - 1 : 0].segment;
+  auto dims = std::vector<std::int64_t>{step.rows, step.sequences, step.logits};
+  double bytes = 0;
+  for (auto v : unit ? s.outputs : s.inputs) bytes += static_cast<double>(hal::tensor_bytes(s.values[v], dims));
+  return bytes;
+}
+
+namespace {
+
+std::string shapes_of(const hal::Segment& s, const hal::Node& n) {
+  std::string text = n.op + " (";
+  bool first = true;
+  for (auto v : n.in) {
+    if (v == hal::no_value) continue;
+    text += (first ? "" : ", ") + kernels::to_string(s.values[v]);
+    first = false;
+  }
+  return text + ")";
+}
+
+// Why a device would not take the unit; empty: it would, and bytes and scratch are set.
+std::vector<Refusal> consider(const hal::Info& info, const hal::Segment& segment, const ClaimFunction& ask, Place& place, bool& one_sequence) {
+  std::vector<Refusal> refusals;
+  hal::Claim claim = ask(info, segment);
+  for (const hal::Declined& d : claim.declined) {
+    bool known = d.node < segment.nodes.size();
+    std::string why = (known ? shapes_of(segment, segment.nodes[d.node]) + ": " : std::string()) + d.why;
+    if (std::none_of(refusals.begin(), refusals.end(), [&](const Refusal& r) { return r.detail == why; }))
+      refusals.push_back({info.id, "unsupported", why});
+  }
+  if (claim.groups.empty() && refusals.empty()) refusals.push_back({info.id, "unsupported", "claims none of its ops"});
+  for (const hal::Group& g : claim.groups) {
+    place.bytes += g.resident;
+    place.scratch += g.scratch;
+    one_sequence = one_sequence || g.fixed_shapes;
+  }
+  for (const hal::Constant& c : segment.constants) {
+    hal::Bytes bytes = hal::max_bytes(segment.values[c.value]);
+    if (info.limits.max_buffer && bytes > info.limits.max_buffer)
+      refusals.push_back({info.id, "too_large", "a weight " + kernels::to_string(segment.values[c.value]) + " of " + gigabytes(bytes) +
+                                                    "; its largest buffer is " + gigabytes(info.limits.max_buffer)});
+  }
+  return refusals;
+}
+
+hal::Status set_pins(const PlanRequest& request, Problem& p) {
+  p.pinned.assign(request.units.size(), -1);
+  auto index = [&](const std::string& id) -> hal::Result<std::int64_t> {
+    for (std::size_t d = 0; d < p.devices.size(); ++d)
+      if (p.devices[d]->info.id == id) return static_cast<std::int64_t>(d);
+    return hal::Error{hal::Code::not_found, "device " + id + " is not one of this machine"};
+  };
+  for (const Pin& pin : request.pins) {
+    HAL_TRY(std::int64_t d, index(pin.device));
+    if (pin.first > pin.last || pin.last >= request.units.size())
+      return hal::Error{hal::Code::invalid_argument, "pin of units " + std::to_string(pin.first) + " to " + std::to_string(pin.last) + " of " + std::to_string(request.units.size())};
+    for (std::size_t u = pin.first; u <= pin.last; ++u) {
+      if (p.pinned[u] >= 0 && p.pinned[u] != d)
+        return hal::Error{hal::Code::invalid_argument, request.units[u].name + " is pinned to both " + p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id + " and " + pin.device};
+      p.pinned[u] = d;
+    }
+  }
+  if (!request.device.empty()) {
+    HAL_TRY(std::int64_t d, index(request.device));
+    for (auto& pin : p.pinned)
+      if (pin < 0) pin = d;
+  }
+  return hal::ok();
+}
+
+// A pool each chip has; where a device may take less of it than all, a row of its own.
+void set_rows(const probes::Machine& machine, Problem& p) {
+  auto capacity = [](hal::Bytes budget, hal::Bytes total) { return budget ? budget : total; };
+  for (const probes::Pool& pool : machine.pools) p.rows.push_back({pool.name, "", capacity(pool.budget, pool.total)});
+  p.rows_of.resize(p.devices.size());
+  for (std::size_t d = 0; d < p.devices.size(); ++d) {
+    const std::string& pool = machine.chip_of(p.devices[d]->info.id)->pool;
+    for (std::size_t r = 0; r < machine.pools.size(); ++r)
+      if (p.rows[r].name == pool) p.rows_of[d].push_back(r);
+    hal::Bytes own = capacity(p.devices[d]->budget, p.devices[d]->total);
+    if (own && own < p.rows[p.rows_of[d].front()].capacity) {
+      p.rows_of[d].push_back(p.rows.size());
+      p.rows.push_back({p.devices[d]->info.id, pool, own});
+    }
+  }
+}
+
+std::string reasons(const std::vector<Refusal>& refusals) {
+  std::string text;
+  for (const Refusal& r : refusals) text += "\n  " + r.device + " (" + r.code + "): " + r.detail;
+  return text;
+}
+
+}  // namespace
+
+Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to, bool prefill) const {
+  Step s = step;
+  if (prefill) s = {chunk, 1, 0, 1};
+  auto id = [&](std::int64_t d) { return d < 0 ? std::string() : devices[static_cast<std::size_t>(d)]->info.id; };
+  Estimate e = cost.move(id(from), id(to), border_bytes(request, unit, s));
+  if (prefill) e.seconds *= static_cast<double>(chunks);
+  return e;
+}
+
+Chain Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const {
+  Chain c;
+  c.resize(places.size(), devices.size(), rows.size());
+  const bool prefill = mode == Mode::ttft, memory = mode == Mode::memory;
+  for (std::size_t r = 0; r < rows.size(); ++r) c.capacity[r] = static_cast<std::int64_t>(rows[r].capacity);
+  for (std::size_t d = 0; d < devices.size(); ++d) {
+    for (auto r : rows_of[d]) c.fixed[d * rows.size() + r] = static_cast<std::int64_t>(fixed[d]);
+    auto at = static_cast<std::int64_t>(d);
+    // In the memory mode time only breaks ties.
+    double scale = memory ? 1e-9 : 1;
+    c.enter[d] = scale * move(cost, request, 0, -1, at, prefill).seconds;
+    c.leave[d] = scale * move(cost, request, places.size(), at, -1, prefill).seconds;
+    for (std::size_t u = 0; u < places.size(); ++u) {
+      const Place& place = places[u][d];
+      for (auto r : rows_of[d]) c.bytes_at(u, d, r) = static_cast<std::int64_t>(place.bytes);
+      for (std::size_t e = 0; u && e < devices.size(); ++e)
+        c.move_at(u, e, d) = scale * move(cost, request, u, static_cast<std::int64_t>(e), at, prefill).seconds;
+      if (!place.possible || (with_pins && pinned[u] >= 0 && pinned[u] != at && places[u][static_cast<std::size_t>(pinned[u])].possible)) continue;
+      double share = static_cast<double>(place.bytes) / std::max(1.0, static_cast<double>(rows[rows_of[d].front()].capacity));
+      c.cost_at(u, d) = (memory ? share : 0) + scale * (prefill ? place.prefill : place.decode).seconds;
+    }
+  }
+  return c;
+}
+
+hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request, const ClaimFunction& claim) {
+  if (request.mode == Mode::energy)
+    return hal::Error{hal::Code::unsupported, "mode energy needs measured energy per device, and no profile has it yet; modes: latency, ttft, throughput, memory"};
+  if (request.units.empty()) return hal::Error{hal::Code::invalid_argument, "a plan for a model without units"};
+  if (request.sessions < 1 || request.context < 1 || request.prompt < 1 || request.chunk < 1)
+    return hal::Error{hal::Code::invalid_argument, "a plan for " + std::to_string(request.sessions) + " sessions, context " + std::to_string(request.context) +
+                                                       ", prompt " + std::to_string(request.prompt) + ", chunk " + std::to_string(request.chunk) + ": all must be at least 1"};
+  static const kernels::Library library;
+  ClaimFunction ask = claim ? claim : [](const hal::Info& info, const hal::Segment& s) { return library.claim(s, info); };
+  Problem p;
+  p.devices = machine.doors();
+  if (p.devices.empty()) return hal::Error{hal::Code::unavailable, "this machine has no device; see: switchyard doctor"};
+  if (p.devices.size() > 64) return hal::Error{hal::Code::unsupported, std::to_string(p.devices.size()) + " devices; a plan takes at most 64"};
+  set_rows(machine, p);
+  HAL_CHECK(set_pins(request, p));
+  const std::int64_t rows = request.mode == Mode::throughput ? request.sessions : 1;
+  p.step = {rows, rows, request.context - 1, rows};
+  p.chunk = std::min(request.chunk, request.prompt);
+  p.chunks = (request.prompt + p.chunk - 1) / p.chunk;
+  const Step prefill{p.chunk, 1, p.chunk * (p.chunks - 1) / 2, 1};  // the middle of the prompt
+  p.fixed.assign(p.devices.size(), 0);
+  bool any_measured = false;
+  for (const Unit& unit : request.units) {
+    auto& row = p.places.emplace_back();
+    const auto u = p.places.size() - 1;
+    std::vector<Refusal> all;
+    for (std::size_t d = 0; d < p.devices.size(); ++d) {
+      const hal::Info& info = p.devices[d]->info;
+      Place& place = row.emplace_back();
+      bool one_sequence = false;
+      place.refusals = consider(info, unit.segment, ask, place, one_sequence);
+      place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) + unit.state * static_cast<hal::Bytes>(request.sessions + 1);
+      Step step = p.step;
+      if (one_sequence) step.rows = step.sequences = step.logits = 1;
+      auto decode = cost.unit(info.id, unit.segment, step), whole = cost.unit(info.id, unit.segment, prefill);
+      if (decode && whole) {
+        any_measured = true;
+        place.decode = *decode;
+        if (one_sequence) place.decode.seconds *= static_cast<double>(rows);
+        place.prefill = *whole;
+        place.prefill.seconds *= static_cast<double>(p.chunks);
+      } else {
+        place.refusals.push_back({info.id, "not_measured", (decode ? whole : decode).error().message});
+      }
+      place.possible = place.refusals.empty();
+      if (place.possible) p.fixed[d] = std::max(p.fixed[d], place.scratch);
+      else all.insert(all.end(), place.refusals.begin(), place.refusals.end());
+    }
+    if (std::none_of(row.begin(), row.end(), [](const Place& place) { return place.possible; })) {
+      if (!any_measured && std::all_of(all.begin(), all.end(), [](const Refusal& r) { return r.code == "not_measured"; }))
+        return hal::Error{hal::Code::unavailable, "no device of this machine has been measured; run: switchyard profile"};
+      return hal::Error{hal::Code::unsupported, "no device takes " + unit.name + ":" + reasons(all)};
+    }
+    if (request.strict && p.pinned[u] >= 0 && !row[static_cast<std::size_t>(p.pinned[u])].possible)
+      return hal::Error{hal::Code::unsupported, "strict: " + unit.name + " must run on " + p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id + ", which declines it:" +
+                                                    reasons(row[static_cast<std::size_t>(p.pinned[u])].refusals)};
+  }
+  return p;
+}
+
+}  // namespace switchyard::scheduler

@@ -1,0 +1,43 @@
+// A request as numbers: what every unit costs and takes on every device, and why some are refused. Internal to plan/.
+#pragma once
+#include "scheduler/cost/cost.h"
+#include "scheduler/plan/chain.h"
+#include "scheduler/plan/plan.h"
+
+namespace switchyard::scheduler {
+
+struct Place {  // of a unit on a device
+  bool possible = false;
+  std::vector<Refusal> refusals;
+  Estimate decode, prefill;        // of one step; of the whole prompt
+  hal::Bytes bytes = 0, scratch = 0;
+};
+
+struct Row {  // of the memory ledger
+  std::string name, within;
+  hal::Bytes capacity = 0;
+};
+
+struct Problem {
+  std::vector<const probes::Door*> devices;
+  std::vector<Row> rows;
+  std::vector<std::vector<std::size_t>> rows_of;  // per device: the pools its bytes count in
+  std::vector<std::vector<Place>> places;         // [unit][device]
+  std::vector<std::int64_t> pinned;               // per unit: a device, or -1
+  std::vector<hal::Bytes> fixed;                  // per device, once used
+  probes::Step step;
+  std::int64_t chunks = 0, chunk = 0;
+
+  Estimate move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to, bool prefill) const;
+  Chain chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const;
+};
+
+// Bytes of hidden rows (or tokens, or logits) that cross the border before `unit`; unit == units: after the last.
+double border_bytes(const PlanRequest& request, std::size_t unit, const probes::Step& step);
+
+hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request, const ClaimFunction& claim);
+
+std::string gigabytes(hal::Bytes bytes);     // "4.21 GB"
+std::string milliseconds(double seconds);    // "3.21 ms"
+
+}  // namespace switchyard::scheduler
