@@ -96,7 +96,7 @@ struct Decomposed {
   std::vector<GraphInput> inputs;    // one per graph.inputs
   std::vector<GraphOutput> outputs;  // one per graph.outputs
   std::uint32_t sequences = no_value, page_table = no_value;  // values of the source segment, where it has them
-  std::int64_t rows = 0;  // T the graph is made for: sequences[0].rows is 1 .. T; 0 where there is no `sequences`
+  Dim rows;  // T the graph is made for, with its symbol: sequences[0].rows is 1 .. T; 0 where there is no `sequences`
 };
 
 enum class Arithmetic : std::uint8_t { f32, f16 };  // what the graph device computes in: f16 takes the overflow-safe forms

@@ -171,7 +171,8 @@ Result<std::vector<float>> GraphWriter::data(std::uint32_t source_value) const {
 
 // ---- border
 
-Status GraphWriter::step(std::uint32_t sequences, std::int64_t rows, std::uint32_t page_table) {
+Status GraphWriter::step(std::uint32_t sequences, std::uint32_t x, std::uint32_t page_table) {
+  const Dim& rows = source_.values[x].shape[0];
   const Tensor& s = source_.values[sequences];
   if (s.shape[0].max != 1)
     return Error{Code::unsupported, "decompose: value " + std::to_string(sequences) + " (sequences) is " + to_string(s) + ", a graph runs one sequence: [1, 5]"};
@@ -186,8 +187,8 @@ Status GraphWriter::step(std::uint32_t sequences, std::int64_t rows, std::uint32
   };
   HAL_CHECK(same(result_.sequences, sequences, "sequences"));
   HAL_CHECK(same(result_.page_table, page_table, "page_table"));
-  if (result_.rows != 0 && result_.rows != rows)
-    return Error{Code::unsupported, "decompose: ops of " + std::to_string(result_.rows) + " and of " + std::to_string(rows) + " rows in one step"};
+  if (result_.rows.max != 0 && result_.rows.max != rows.max)
+    return Error{Code::unsupported, "decompose: ops of " + std::to_string(result_.rows.max) + " and of " + std::to_string(rows.max) + " rows in one step"};
   result_.rows = rows;
   return ok();
 }
@@ -232,7 +233,7 @@ std::uint32_t GraphWriter::page(std::uint32_t state) {
 void GraphWriter::page_rows(std::uint32_t state, std::uint32_t value) {
   auto s = sizes(source_.values[state]);
   s.erase(s.begin());
-  s[0] = result_.rows;
+  s[0] = result_.rows.max;
   if (shape(value) != s) fail("state " + std::to_string(state) + ": new rows are " + text(s) + ", got " + text(shape(value)), DType::f32, s);
   border_output(GraphOutput::To::page_rows, state, value);
 }

@@ -29,9 +29,9 @@ class GraphWriter {
   // Data of a source constant as f32, for decompositions that re-lay it (a transposed filter, log tables).
   Result<std::vector<float>> data(std::uint32_t source_value) const;
 
-  // Every op that has a `sequences` input says so first. T: rows of the step. unsupported unless there is one sequence, and
-  // all ops of the segment name the same values. page_table: no_value where the op has none.
-  Status step(std::uint32_t source_sequences, std::int64_t rows, std::uint32_t source_page_table = no_value);
+  // Every op that has a `sequences` input says so first. source_x: any value of T rows. unsupported unless there is one
+  // sequence, and all ops of the segment name the same values. page_table: no_value where the op has none.
+  Status step(std::uint32_t source_sequences, std::uint32_t source_x, std::uint32_t source_page_table = no_value);
   // Border: state in, state out, window pages, rows, past (see hal::GraphInput / GraphOutput). Each made once.
   std::uint32_t slot_in(std::uint32_t source_state);                // one slot: shape without the slot axis
   void slot_out(std::uint32_t source_state, std::uint32_t value);

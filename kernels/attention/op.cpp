@@ -41,11 +41,12 @@ std::uint32_t append(SegmentBuilder& b, const Inputs& in, const Attrs& attrs) {
 }
 
 Status reference(ReferenceArgs& a);
+Status decompose(const Segment& segment, const Node& node, GraphWriter& graph);
 std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"attention@1", check, cost, reference, nullptr, cases,
+const OpInfo op_info{"attention@1", check, cost, reference, decompose, cases,
                      {3e-5, "a score of 100 carries f32 rounding of 1e-5 into the exponent"}, kernels};
 
 }  // namespace switchyard::kernels::attention

@@ -36,10 +36,11 @@ std::uint32_t append(SegmentBuilder& b, std::uint32_t x, std::uint32_t weight, s
 }
 
 Status reference(ReferenceArgs& a);
+Status decompose(const Segment& segment, const Node& node, GraphWriter& graph);
 std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"causal_conv1d@1", check, cost, reference, nullptr, cases, {2e-6, "a handful of f32 products, then one exp"}, kernels};
+const OpInfo op_info{"causal_conv1d@1", check, cost, reference, decompose, cases, {2e-6, "a handful of f32 products, then one exp"}, kernels};
 
 }  // namespace switchyard::kernels::causal_conv1d

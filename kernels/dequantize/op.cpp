@@ -32,7 +32,7 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"dequantize@1", check, cost, reference, nullptr, cases,
+const OpInfo op_info{"dequantize@1", check, cost, reference, decompose, cases,
                      {1e-6, "a k-quant rounds up to three times in f32: its scale, its minimum and their combination"}, kernels};
 
 }  // namespace switchyard::kernels::dequantize

@@ -36,7 +36,7 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"embedding@1", check, cost, reference, nullptr, cases,
+const OpInfo op_info{"embedding@1", check, cost, reference, decompose, cases,
                      {1e-6, "one product per element; unpacking a k-quant rounds up to three times in f32"}, kernels};
 
 }  // namespace switchyard::kernels::embedding

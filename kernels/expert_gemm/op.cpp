@@ -68,7 +68,7 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"expert_gemm@1", check, cost, reference, nullptr, cases,
+const OpInfo op_info{"expert_gemm@1", check, cost, reference, decompose, cases,
                      {2e-5, "two f32 sums in a row, in another order than the double reference"}, kernels};
 
 }  // namespace switchyard::kernels::expert_gemm

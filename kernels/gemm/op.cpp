@@ -41,7 +41,7 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"gemm@1", check, cost, reference, nullptr, cases,
+const OpInfo op_info{"gemm@1", check, cost, reference, decompose, cases,
                      {2e-5, "f32 sums of up to 8k terms in another order than the double reference"}, kernels};
 
 }  // namespace switchyard::kernels::gemm

@@ -44,10 +44,11 @@ std::uint32_t append_gated(SegmentBuilder& b, std::uint32_t x, std::uint32_t wei
 }
 
 Status reference(ReferenceArgs& a);
+Status decompose(const Segment& segment, const Node& node, GraphWriter& graph);
 std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"rmsnorm@1", check, cost, reference, nullptr, cases, {1e-5, "f32 sums of squares of up to 8k terms in another order"}, kernels};
+const OpInfo op_info{"rmsnorm@1", check, cost, reference, decompose, cases, {1e-5, "f32 sums of squares of up to 8k terms in another order"}, kernels};
 
 }  // namespace switchyard::kernels::rmsnorm

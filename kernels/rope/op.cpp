@@ -49,10 +49,11 @@ std::uint32_t append(SegmentBuilder& b, std::uint32_t x, std::uint32_t positions
 }
 
 Status reference(ReferenceArgs& a);
+Status decompose(const Segment& segment, const Node& node, GraphWriter& graph);
 std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"rope@1", check, cost, reference, nullptr, cases, {1e-6, "the angle in f32 after exact reduction, one sine and cosine in f32"}, kernels};
+const OpInfo op_info{"rope@1", check, cost, reference, decompose, cases, {1e-6, "the angle in f32 after exact reduction, one sine and cosine in f32"}, kernels};
 
 }  // namespace switchyard::kernels::rope

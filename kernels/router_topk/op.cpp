@@ -38,7 +38,7 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"router_topk@1", check, cost, reference, nullptr, cases,
+const OpInfo op_info{"router_topk@1", check, cost, reference, decompose, cases,
                      {5e-6, "exp of f32 differences, good to a few ulp; the indices must be equal"}, kernels};
 
 }  // namespace switchyard::kernels::router_topk

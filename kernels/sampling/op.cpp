@@ -36,7 +36,7 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"sampling@1", check, cost, reference, nullptr, cases,
+const OpInfo op_info{"sampling@1", check, cost, reference, decompose, cases,
                      {0, "token ids; the cases keep their draws clear of the borders between tokens"}, kernels};
 
 }  // namespace switchyard::kernels::sampling

@@ -36,11 +36,12 @@ std::uint32_t append(SegmentBuilder& b, const Inputs& in) {
 }
 
 Status reference(ReferenceArgs& a);
+Status decompose(const Segment& segment, const Node& node, GraphWriter& graph);
 std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"selective_scan@1", check, cost, reference, nullptr, cases,
+const OpInfo op_info{"selective_scan@1", check, cost, reference, decompose, cases,
                      {2e-5, "f32 rounding of each step stays in the state while its decay is near 1; sums over N in another order"}, kernels};
 
 }  // namespace switchyard::kernels::selective_scan
