@@ -79,12 +79,14 @@ Result<GraphBinding> bind_graph(const Segment& s, const Decomposed& g, const Run
   GraphBinding binding;
   binding.rows = step.rows;
   binding.past = step.past;
-  // One element of a state's first axis (a slot, a page), checked.
+  // One element of a state's first axis (a slot, a page). The slice says how many there are: its buffer may have grown.
   auto element = [&](std::uint32_t state, std::int64_t index, const char* name, std::int64_t low) -> Result<GraphPart> {
     const Tensor& t = s.values[state];
-    if (index < low || index >= t.shape[0].max) return wrong(range(name, index, low, t.shape[0].max - 1));
-    Bytes bytes = max_bytes(t) / static_cast<Bytes>(t.shape[0].max);
-    HAL_TRY(Slice slice, part_of(run, index_of(s, state), static_cast<Bytes>(index) * bytes, bytes));
+    const std::size_t at = index_of(s, state);
+    const Bytes bytes = max_bytes(t) / static_cast<Bytes>(t.shape[0].max);
+    const auto count = run.slices[at].buffer ? static_cast<std::int64_t>(run.slices[at].size() / bytes) : 0;
+    if (index < low || index >= count) return wrong(range(name, index, low, count - 1));
+    HAL_TRY(Slice slice, part_of(run, at, static_cast<Bytes>(index) * bytes, bytes));
     return GraphPart{slice, 0, t.dtype, DType::f32, bytes};
   };
   auto page = [&](std::uint32_t state) -> Result<GraphPart> {

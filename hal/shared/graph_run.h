@@ -23,7 +23,8 @@ struct GraphBinding {
   std::int64_t rows = 0, past = 0;         // of the one sequence
 };
 
-// source: the segment `graph` was made from. Errors name the numbers: more rows than the graph has, a slot or page out of
+// source: the segment `graph` was made from; a state may have more slots or pages than its shape says, as its slice has.
+// Errors name the numbers: more rows than the graph has, a slot or page out of
 // range (invalid_argument); a context longer than the window (unsupported).
 Result<GraphBinding> bind_graph(const Segment& source, const Decomposed& graph, const Run& run);
 
