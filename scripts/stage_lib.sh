@@ -45,3 +45,21 @@ fetch_chromium() {
   rm -rf "$folder/deb"
   touch "$folder/whole"
 }
+
+# has_verb VERB: does this tree's tool continue token ids / write logits?
+has_verb() { build/release/switchyard "$1" --help 2>/dev/null | grep -q -- --tokens; }
+
+# oracle_on DEVICE [FILTER...]: logits and greedy tokens of the reference's small models whose names hold FILTER (none: all), all on DEVICE.
+oracle_on() {
+  local device=$1 oracle tool=$ROOT/build/release/switchyard filter bad=0; shift
+  oracle=$(find_oracle) || { echo "no reference results here"; return 1; }
+  python_with checkers numpy safetensors || return 1
+  [ $# -gt 0 ] || set -- ""
+  (for filter in "$@"; do
+    build/checkers/bin/python "$oracle/check.py" --filter "$filter" \
+      --cmd "$tool logits {model} --tokens {tokens} --out {out} --activations f32 --device $device --strict" \
+      --generate "sh -c '$tool run {model} --tokens {tokens} -n {n} --activations f32 --device $device --strict --json > {out}'" || bad=1
+  done; exit $bad) | tee "$OUT/oracle.log" || bad=1
+  python3 "$SCRIPTS/oracle_report.py" "$OUT/oracle.log" "$OUT/oracle.xml"
+  return $bad
+}
