@@ -35,11 +35,15 @@ static inline vec splat(float x) { return vec{} + x; }
 
 // The first n lanes, the others zero; n may be 0 .. lanes.
 static inline vec load_part(const float* p, std::int64_t n) {
+  if (n == lanes) return load(p);
   vec v{};
   std::memcpy(&v, p, static_cast<std::size_t>(n) * 4);
   return v;
 }
-static inline void store_part(float* p, vec v, std::int64_t n) { std::memcpy(p, &v, static_cast<std::size_t>(n) * 4); }
+static inline void store_part(float* p, vec v, std::int64_t n) {
+  if (n == lanes) return store(p, v);
+  std::memcpy(p, &v, static_cast<std::size_t>(n) * 4);
+}
 
 static inline vec max(vec a, vec b) { return a > b ? a : b; }
 static inline vec min(vec a, vec b) { return a < b ? a : b; }
@@ -118,7 +122,7 @@ static inline vec softplus(vec x) {
 // IEEE half, to and from (nearest, ties to even).
 static inline vec load_f16(const std::uint16_t* p) {
 #if SY_ISA_avx512
-  return (vec)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return (vec)_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 #elif SY_ISA_avx2
   return (vec)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #else
@@ -132,7 +136,7 @@ static inline vec load_f16(const std::uint16_t* p) {
 }
 static inline void store_f16(std::uint16_t* p, vec v) {
 #if SY_ISA_avx512
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_maskz_cvtps_ph(0xffff, (__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #elif SY_ISA_avx2
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #else

@@ -56,7 +56,8 @@ void selective_scan(const hal::CallArgs* a) {
         float dts[lanes], dtus[lanes];
         store(dts, dt);
         store(dtus, dt * us);
-        vec part[lanes] = {};
+        vec part[lanes];
+        for (std::int64_t i = n; i < lanes; ++i) part[i] = vec{};
         for (std::int64_t i = 0; i < n; ++i) {
           const std::int64_t home = (c - first + i) * N;
           part[i] = step(in + home, out + home, A + (c + i) * N, B + t * N, C + t * N, dts[i], dtus[i], N);

@@ -34,6 +34,11 @@ inline void rows_of_state(const float* in, float* out, std::int64_t N, float dec
   for (int r = 0; r < R; ++r) sums[r] = part[r];
 }
 
+// Rows lie a stride apart that no processor foresees.
+inline void prefetch(const float* p, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; i += 16) __builtin_prefetch(p + i);
+}
+
 }  // namespace
 
 void ssm_scan(const hal::CallArgs* a) {
@@ -72,12 +77,18 @@ void ssm_scan(const hal::CallArgs* a) {
       const float* B = group + (begin + t) * width;
       const float* C = B + p.groups * N;
       float* to = y + (begin + t) * H * P + h * P;
+      if (t + 2 < rows) {
+        prefetch(x + 2 * width + first, last - first);
+        prefetch(B + 2 * width, N);
+        prefetch(C + 2 * width, N);
+      }
       for (std::int64_t i = first; i < last; i += lanes) {
         const std::int64_t n = last - i < lanes ? last - i : lanes;
         const vec xs = load_part(x + i, n);
         float dtx[lanes];
         store(dtx, xs * dt);
-        vec part[lanes] = {};
+        vec part[lanes];
+        for (std::int64_t r = n; r < lanes; ++r) part[r] = vec{};
         std::int64_t r = 0;
         for (; r + 4 <= n; r += 4) rows_of_state<4>(in + (i - first + r) * N, out + (i - first + r) * N, N, decay, dtx + r, B, C, part + r);
         for (; r < n; ++r) rows_of_state<1>(in + (i - first + r) * N, out + (i - first + r) * N, N, decay, dtx + r, B, C, part + r);
