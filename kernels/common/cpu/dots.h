@@ -39,18 +39,33 @@ template <DType type, unsigned C>
 SY_INLINE void dot_packed(const Byte* w, std::uint64_t stride, std::uint32_t k, const float* x, float* out) {
   using U = Unpack<type>;
   Wide total[C];
+#pragma GCC unroll 4
   for (unsigned c = 0; c < C; ++c) total[c] = zero();
   std::uint32_t i = 0;
-  for (; i + U::elements <= k; i += U::elements, w += U::bytes)
-    for (unsigned c = 0; c < C; ++c)
-      U::block(w + c * stride, [&](int j, Wide v) SY_LAMBDA { total[c] = fma(v, load(x + i + 16 * j), total[c]); });
+  for (; i + U::elements <= k; i += U::elements, w += U::bytes) {
+    typename U::Header head[C];
+#pragma GCC unroll 4
+    for (unsigned c = 0; c < C; ++c) {
+      head[c] = U::head(w + c * stride);
+      // The rows after these: the processor's own prefetch does not keep up with short rows read side by side.
+      for (unsigned line = 0; line < (U::bytes + 63) / 64; ++line) __builtin_prefetch(w + (c + C) * stride + 64 * line);
+    }
+#pragma GCC unroll 4
+    for (unsigned g = 0; g < U::groups; ++g)
+#pragma GCC unroll 4
+      for (unsigned c = 0; c < C; ++c)
+        U::group(head[c], w + c * stride, static_cast<int>(g), [&](int j, Wide v) SY_LAMBDA { total[c] = fma(v, load(x + i + 16 * j), total[c]); });
+  }
   if constexpr (U::element_bytes != 0)
-    if (i < k)
+    if (i < k) {
+#pragma GCC unroll 4
       for (unsigned c = 0; c < C; ++c) {
         Byte last[U::bytes] = {};
         std::memcpy(last, w + c * stride, (k - i) * U::element_bytes);
-        U::block(last, [&](int, Wide v) SY_LAMBDA { total[c] = fma(v, load_first(x + i, k - i), total[c]); });
+        U::group({}, last, 0, [&](int, Wide v) SY_LAMBDA { total[c] = fma(v, load_first(x + i, k - i), total[c]); });
       }
+    }
+#pragma GCC unroll 4
   for (unsigned c = 0; c < C; ++c) out[c] = sum(total[c]);
 }
 

@@ -37,13 +37,13 @@ SY_INLINE void store(float* p, Wide a) { _mm512_storeu_ps(p, a.v); }
 SY_INLINE void store_first(float* p, Wide a, unsigned n) { _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), a.v); }
 SY_INLINE Wide fma(Wide a, Wide b, Wide c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 SY_INLINE Wide multiply(Wide a, Wide b) { return {_mm512_mul_ps(a.v, b.v)}; }
+SY_INLINE Wide halves(float low, float high) { return {_mm512_mask_blend_ps(0xff00, _mm512_set1_ps(low), _mm512_set1_ps(high))}; }
 SY_INLINE WideInt from_u8(const std::uint8_t* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
 SY_INLINE WideInt from_i8(const std::uint8_t* p) { return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
 SY_INLINE WideInt from_u16(const std::uint8_t* p) { return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
 SY_INLINE WideInt shift_left(WideInt a, int n) { return {_mm512_slli_epi32(a.v, static_cast<unsigned>(n))}; }
 SY_INLINE WideInt shift_right(WideInt a, int n) { return {_mm512_srli_epi32(a.v, static_cast<unsigned>(n))}; }
 SY_INLINE WideInt both(WideInt a, int mask) { return {_mm512_and_si512(a.v, _mm512_set1_epi32(mask))}; }
-SY_INLINE WideInt either(WideInt a, WideInt b) { return {_mm512_or_si512(a.v, b.v)}; }
 SY_INLINE Wide to_float(WideInt a) { return {_mm512_cvtepi32_ps(a.v)}; }
 SY_INLINE Wide as_float(WideInt a) { return {_mm512_castsi512_ps(a.v)}; }
 SY_INLINE Wide from_half(const std::uint8_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
@@ -82,6 +82,7 @@ SY_INLINE void store_first(float* p, Wide a, unsigned n) {
 SY_INLINE Wide fma(Wide a, Wide b, Wide c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
 SY_INLINE Wide multiply(Wide a, Wide b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
 SY_INLINE __m128i eight(const std::uint8_t* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
+SY_INLINE Wide halves(float low, float high) { return {_mm256_set1_ps(low), _mm256_set1_ps(high)}; }
 SY_INLINE WideInt from_u8(const std::uint8_t* p) { return {_mm256_cvtepu8_epi32(eight(p)), _mm256_cvtepu8_epi32(eight(p + 8))}; }
 SY_INLINE WideInt from_i8(const std::uint8_t* p) { return {_mm256_cvtepi8_epi32(eight(p)), _mm256_cvtepi8_epi32(eight(p + 8))}; }
 SY_INLINE WideInt from_u16(const std::uint8_t* p) {
@@ -93,7 +94,6 @@ SY_INLINE WideInt both(WideInt a, int mask) {
   __m256i m = _mm256_set1_epi32(mask);
   return {_mm256_and_si256(a.lo, m), _mm256_and_si256(a.hi, m)};
 }
-SY_INLINE WideInt either(WideInt a, WideInt b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
 SY_INLINE Wide to_float(WideInt a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
 SY_INLINE Wide as_float(WideInt a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
 SY_INLINE Wide from_half(const std::uint8_t* p) {
@@ -140,6 +140,7 @@ SY_INLINE void store_first(float* p, Wide a, unsigned n) {
 }
 SY_INLINE Wide fma(Wide a, Wide b, Wide c) { SY_EACH(Wide, a.v[i] * b.v[i] + c.v[i]); }
 SY_INLINE Wide multiply(Wide a, Wide b) { SY_EACH(Wide, a.v[i] * b.v[i]); }
+SY_INLINE Wide halves(float low, float high) { SY_EACH(Wide, i < 2 ? (Four{low, low, low, low}) : (Four{high, high, high, high})); }
 template <class T>
 SY_INLINE WideInt widen(const std::uint8_t* p) {
   T from[16];
@@ -152,7 +153,6 @@ SY_INLINE WideInt from_u16(const std::uint8_t* p) { return widen<std::uint16_t>(
 SY_INLINE WideInt shift_left(WideInt a, int n) { SY_EACH(WideInt, a.v[i] << n); }
 SY_INLINE WideInt shift_right(WideInt a, int n) { SY_EACH(WideInt, a.v[i] >> n); }  // lanes are never negative here
 SY_INLINE WideInt both(WideInt a, int mask) { SY_EACH(WideInt, a.v[i] & mask); }
-SY_INLINE WideInt either(WideInt a, WideInt b) { SY_EACH(WideInt, a.v[i] | b.v[i]); }
 SY_INLINE Wide to_float(WideInt a) { SY_EACH(Wide, __builtin_convertvector(a.v[i], Four)); }
 SY_INLINE Wide as_float(WideInt a) {
   Wide r;
@@ -177,6 +177,49 @@ SY_INLINE float sum(Wide a) {
 }
 #undef SY_EACH
 
+#endif
+
+// Thirty-two bytes, for taking packed bits apart before they are widened. Shifts move bits over a byte's border; a mask
+// must follow.
+#if defined(__AVX2__)
+struct Bits {
+  __m256i v;
+};
+SY_INLINE Bits load_bits(const std::uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+SY_INLINE void store_bits(std::uint8_t* p, Bits a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
+SY_INLINE Bits shifted(Bits a, int left) { return {left >= 0 ? _mm256_slli_epi16(a.v, left) : _mm256_srli_epi16(a.v, -left)}; }
+SY_INLINE Bits masked(Bits a, int mask) { return {_mm256_and_si256(a.v, _mm256_set1_epi8(static_cast<char>(mask)))}; }
+SY_INLINE Bits joined(Bits a, Bits b) { return {_mm256_or_si256(a.v, b.v)}; }
+SY_INLINE Bits less(Bits a, int b) { return {_mm256_sub_epi8(a.v, _mm256_set1_epi8(static_cast<char>(b)))}; }
+#else
+struct Bits {
+  std::uint32_t v[8];
+};
+SY_INLINE Bits load_bits(const std::uint8_t* p) {
+  Bits r;
+  std::memcpy(r.v, p, sizeof r.v);
+  return r;
+}
+SY_INLINE void store_bits(std::uint8_t* p, Bits a) { std::memcpy(p, a.v, sizeof a.v); }
+SY_INLINE Bits shifted(Bits a, int left) {
+  for (auto& v : a.v) v = left >= 0 ? v << left : v >> -left;
+  return a;
+}
+SY_INLINE Bits masked(Bits a, int mask) {
+  for (auto& v : a.v) v &= static_cast<std::uint32_t>(mask) * 0x01010101u;
+  return a;
+}
+SY_INLINE Bits joined(Bits a, Bits b) {
+  for (int i = 0; i < 8; ++i) a.v[i] |= b.v[i];
+  return a;
+}
+SY_INLINE Bits less(Bits a, int b) {
+  std::uint8_t bytes[32];
+  std::memcpy(bytes, a.v, 32);
+  for (auto& v : bytes) v = static_cast<std::uint8_t>(v - b);
+  std::memcpy(a.v, bytes, 32);
+  return a;
+}
 #endif
 
 SY_INLINE float half_at(const std::uint8_t* p) {
