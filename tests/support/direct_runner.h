@@ -54,10 +54,18 @@ class DirectRunner {
     kernels::Library library;
     auto lowered = library.lower(s, info_);
     if (!lowered) return fault(describe(lowered.error()));
-    if (!lowered->packings.empty()) return fault("packed constants need a device; call kernels take them as they are");
     dims_ = hal::padded(data_.c.dims);
     values_.clear();
-    for (std::uint32_t v = 0; v < s.values.size(); ++v) place(hal::tensor_bytes(s.values[v], dims_), data_.bytes[v]);
+    content_ = data_.bytes;
+    for (const hal::Packing& p : lowered->packings) {
+      std::vector<std::span<const std::byte>> sources(p.constants.size());
+      std::transform(p.constants.begin(), p.constants.end(), sources.begin(), [&](auto v) { return std::span<const std::byte>(data_.bytes[v]); });
+      std::vector<std::byte> packed(p.bytes);
+      if (auto done = p.pack(sources, packed); !done) return fault(describe(done.error()));
+      content_[p.constants.front()] = std::move(packed);
+    }
+    for (std::uint32_t v = 0; v < s.values.size(); ++v)
+      place(s.constant(v) ? content_[v].size() : hal::tensor_bytes(s.values[v], dims_), content_[v]);
     for (const hal::Tensor& t : lowered->temporaries) place(hal::max_bytes(t), {});
     for (auto v : s.inputs) fixed_.insert(v);
     for (const hal::Constant& c : s.constants) fixed_.insert(c.value);
@@ -65,7 +73,7 @@ class DirectRunner {
       if (hal::runs(l, dims_)) launch(l, by_tile);
     for (std::uint32_t v = 0; v < values_.size(); ++v) {
       if (!values_[v]->intact()) fault("bytes around value " + std::to_string(v) + " were touched");
-      if (fixed_.count(v) && !std::equal(data_.bytes[v].begin(), data_.bytes[v].end(), values_[v]->data())) fault("input or constant " + std::to_string(v) + " was changed");
+      if (fixed_.count(v) && !std::equal(content_[v].begin(), content_[v].end(), values_[v]->data())) fault("input or constant " + std::to_string(v) + " was changed");
     }
     run_.values.resize(s.values.size());
     for (const auto* list : {&s.outputs, &s.states})
@@ -139,6 +147,7 @@ class DirectRunner {
   const kernels::CaseData& data_;
   const hal::Info& info_;
   std::array<std::int64_t, hal::max_symbols> dims_{};
+  std::vector<std::vector<std::byte>> content_;   // of the segment's values before the run, constants packed
   std::vector<std::unique_ptr<Guarded>> values_;  // of the segment, then temporaries
   std::set<std::uint32_t> fixed_;                 // inputs and constants: must not change
   DirectRun run_;
