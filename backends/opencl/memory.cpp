@@ -55,7 +55,8 @@ Status Buffer::read(Bytes offset, std::span<std::byte> to) {
     return ok();
   }
   const Symbols& cl = device_->cl;
-  OPENCL_CHECK(cl.clEnqueueReadBuffer(device_->transfers(), memory(), CL_TRUE, offset, to.size(), to.data(), 0, nullptr, nullptr));
+  OPENCL_CHECK(cl.clEnqueueReadBuffer(device_->transfers(), memory(), CL_FALSE, offset, to.size(), to.data(), 0, nullptr, nullptr));
+  OPENCL_CHECK(cl.clFinish(device_->transfers()));
   return ok();
 }
 
@@ -67,7 +68,9 @@ Status Buffer::write(Bytes offset, std::span<const std::byte> from) {
     return ok();
   }
   const Symbols& cl = device_->cl;
-  OPENCL_CHECK(cl.clEnqueueWriteBuffer(device_->transfers(), memory(), CL_TRUE, offset, from.size(), from.data(), 0, nullptr, nullptr));
+  // Not CL_TRUE: one driver (Intel's for processors, 2026.22) returns from a blocking write before other queues see the bytes.
+  OPENCL_CHECK(cl.clEnqueueWriteBuffer(device_->transfers(), memory(), CL_FALSE, offset, from.size(), from.data(), 0, nullptr, nullptr));
+  OPENCL_CHECK(cl.clFinish(device_->transfers()));
   return ok();
 }
 

@@ -52,31 +52,27 @@ static float softplus(float x) {
   return fmax(x, 0.0f) + 2.0f * fma(s, q * p, s);
 }
 
-// Sum over a workgroup of a power of two items; `buffer` holds one float per item and may be used again afterwards.
-static float group_sum(float v, __local float *buffer) {
-  int i = get_local_id(0);
-  buffer[i] = v;
-  for (int width = get_local_size(0) / 2; width > 0; width /= 2) {
-    barrier(CLK_LOCAL_MEM_FENCE);
-    if (i < width) buffer[i] += buffer[i + width];
+// Over a workgroup of GROUP items, in two rounds of eight; `buffer` holds GROUP + 8 floats and may be used again afterwards.
+#define GROUP 64
+#define DEFINE_GROUP(name, combine)                                                  \
+  static float name(float v, __local float *buffer) {                                \
+    const int i = get_local_id(0);                                                   \
+    buffer[i] = v;                                                                   \
+    barrier(CLK_LOCAL_MEM_FENCE);                                                    \
+    if (i < 8) {                                                                     \
+      float part = buffer[8 * i];                                                    \
+      for (int j = 1; j < 8; ++j) part = combine(part, buffer[8 * i + j]);           \
+      buffer[GROUP + i] = part;                                                      \
+    }                                                                                \
+    barrier(CLK_LOCAL_MEM_FENCE);                                                    \
+    float all = buffer[GROUP];                                                       \
+    for (int j = 1; j < 8; ++j) all = combine(all, buffer[GROUP + j]);               \
+    barrier(CLK_LOCAL_MEM_FENCE);                                                    \
+    return all;                                                                      \
   }
-  barrier(CLK_LOCAL_MEM_FENCE);
-  float sum = buffer[0];
-  barrier(CLK_LOCAL_MEM_FENCE);
-  return sum;
-}
-static float group_max(float v, __local float *buffer) {
-  int i = get_local_id(0);
-  buffer[i] = v;
-  for (int width = get_local_size(0) / 2; width > 0; width /= 2) {
-    barrier(CLK_LOCAL_MEM_FENCE);
-    if (i < width) buffer[i] = fmax(buffer[i], buffer[i + width]);
-  }
-  barrier(CLK_LOCAL_MEM_FENCE);
-  float most = buffer[0];
-  barrier(CLK_LOCAL_MEM_FENCE);
-  return most;
-}
+#define PLUS(a, b) ((a) + (b))
+DEFINE_GROUP(group_sum, PLUS)
+DEFINE_GROUP(group_max, fmax)
 
 // The sequence (i32 [S, 5]) that row t belongs to.
 typedef struct {
@@ -93,6 +89,31 @@ static int sequence_of(__global const int *sequences, int count, int t) {
     if (t >= sequences[5 * s] && t < sequences[5 * s] + sequences[5 * s + 1]) return s;
   return -1;
 }
+
+// Rows of -DN floats as CHUNKS vectors, the last one padded with zeros.
+#ifdef N
+#define CHUNKS ((N + 7) / 8)
+static float8 load_chunk(__global const float *row, int c) {
+#if N % 8
+  if (c == CHUNKS - 1) {
+    float rest[8] = {0};
+    for (int i = 0; i < N % 8; ++i) rest[i] = row[8 * c + i];
+    return (float8)(rest[0], rest[1], rest[2], rest[3], rest[4], rest[5], rest[6], rest[7]);
+  }
+#endif
+  return vload8(c, row);
+}
+static void store_chunk(float8 v, __global float *row, int c) {
+#if N % 8
+  if (c == CHUNKS - 1) {
+    float rest[8] = {v.s0, v.s1, v.s2, v.s3, v.s4, v.s5, v.s6, v.s7};
+    for (int i = 0; i < N % 8; ++i) row[8 * c + i] = rest[i];
+    return;
+  }
+#endif
+  vstore8(v, c, row);
+}
+#endif
 
 // ---- weights: -DTYPE=number of hal::DType ----
 #define F32 0
@@ -196,6 +217,17 @@ static float8 eight(__global const uint *row, int k, int b, int e, Scale s) {
   return (e & 2 ? s.y : s.x) * (convert_float8(as_uchar8(word)) - 32.0f);
 }
 #endif
+
+// Elements 8 c .. 8 c + 7 of a row (fewer at the end of an unblocked one), times `factor`.
+static void unpack_eight(__global const uint *row, int k, int c, float factor, __global float *out) {
+  if (c / 4 < k / 32) {
+    vstore8(factor * eight(row, k, c / 4, c % 4, scale_of(row, c / 4)), c, out);
+    return;
+  }
+#if !BLOCKED
+  for (int i = 8 * c; i < min(8 * c + 8, k); ++i) out[i] = factor * one(row, i);
+#endif
+}
 
 // A workgroup of 64 items computes COLS * 16 dot products of weight rows for each of ROWS rows of x: LANES items share a dot
 // product, each with every LANES-th block of 32 elements, and their parts are added in the order of the lanes. ROWS changes
