@@ -16,9 +16,9 @@ __kernel __attribute__((reqd_work_group_size(64, 1, 1))) void greedy(__global co
   int8 at = 8 * item + columns;
   for (int i = 8 * item; i + 8 <= p.v; i += 8 * GROUP) {
     float8 v = vload8(0, logits + i);
-    int8 better = v > best;
-    best = select(best, v, better);
-    at = select(at, i + columns, better);
+    int8 better = v > best;  // not select(): Intel's compiler for processors loses its result in a loop items leave at different times
+    best = better ? v : best;
+    at = better ? i + columns : at;
   }
   float found[8] = {best.s0, best.s1, best.s2, best.s3, best.s4, best.s5, best.s6, best.s7};
   int where[8] = {at.s0, at.s1, at.s2, at.s3, at.s4, at.s5, at.s6, at.s7};
