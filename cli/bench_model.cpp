@@ -72,7 +72,7 @@ void bench_model(const BenchArguments& a, const Global& global) {
   chosen.weights = a.weights;
   chosen.seed = a.seed;
   std::unique_ptr<Engine> engine;
-  const double load = seconds_of([&] { engine = a.placement.open(fleet, chosen.load(), std::max(a.prompt, a.generate + 64)); });
+  const double load = seconds_of([&] { engine = place(a.placement, fleet, chosen.load(), std::max(a.prompt, a.generate + 64)).engine; });
 
   std::vector<Test> tests;
   auto add = [&](const std::string& name, std::int64_t tokens, const std::function<double()>& once) {

@@ -14,11 +14,15 @@ class Fleet {
   // Any spelling of a device's name, "auto" included, which says on stderr what it became and why.
   // Ends the verb with exit code 4 and a list of what there is.
   hal::DeviceRef open(const std::string& name);
+  probes::Devices& devices() { return *devices_; }
+  // Devices opened from now on write every submission to this trace file. Empty: no trace.
+  void trace_to(const std::string& path) { trace_ = path; }
 
  private:
   kernels::Library kernels_;
   std::unique_ptr<probes::Devices> devices_;
   bool validate_;
+  std::string trace_;
   std::map<hal::Device*, hal::DeviceRef> layered_;  // one layer per device, so that equal devices stay equal
 };
 

@@ -4,23 +4,71 @@ namespace switchyard::cli {
 
 void PlacementArguments::add_to(CLI::App& app) {
   app.add_option("--device", device, "cpu:0, vulkan:0, opencl:1, ... or auto: placed by measurement")->capture_default_str();
-  app.add_option("--plan", plan, "a plan made by `switchyard plan`")->check(CLI::ExistingFile);
+  app.add_option("--plan", plan, "a plan made by `switchyard plan -o`")->check(CLI::ExistingFile);
+  app.add_option("--profile", profile, "a profile made by `switchyard profile -o`; default: this machine's")->check(CLI::ExistingFile);
   app.add_flag("--strict", strict, "fail with the ops and reasons rather than run any of them elsewhere");
-  app.add_option("--activations", activations, "auto or f32")->check(CLI::IsMember({"auto", "f32"}))->capture_default_str();
+  app.add_option("--activations", activations, "f32, or auto (at present f32 too; the KV cache is then f16)")
+      ->check(CLI::IsMember({"auto", "f32"}))
+      ->capture_default_str();
   app.add_option("--ctx", context, "longest context of a session, such as 4096 or 128k")->capture_default_str();
   app.add_option("--trace", trace, "write a trace for chrome://tracing or ui.perfetto.dev");
 }
 
-std::unique_ptr<scheduler::Engine> PlacementArguments::open(Fleet& fleet, models::Model model, std::int64_t tokens_needed) const {
+namespace {
+
+scheduler::EngineOptions options_of(const PlacementArguments& a, std::int64_t tokens_needed) {
   scheduler::EngineOptions options;
-  options.context = std::max(count(context), tokens_needed);
-  options.kv = activations == "f32" ? hal::DType::f32 : hal::DType::f16;
-  options.want_spans = !trace.empty();
+  options.context = std::max(count(a.context), tokens_needed);
+  options.kv = a.activations == "f32" ? hal::DType::f32 : hal::DType::f16;
+  options.want_spans = !a.trace.empty();
   options.progress = [](std::string_view what, double done) { progress(what, done); };
-  const auto units = static_cast<std::size_t>(models::unit_count(model));
-  std::string name = device == "auto" ? "cpu:0" : device;
-  std::vector<hal::DeviceRef> devices(units, fleet.open(name));
-  return check(scheduler::Engine::open(std::move(model), devices, options));
+  return options;
+}
+
+// One device for everything; what it declines goes to the CPU and is said, or is an error.
+std::vector<hal::DeviceRef> on_one_device(const PlacementArguments& a, Fleet& fleet, const models::Model& model, const scheduler::EngineOptions& options) {
+  hal::DeviceRef device = fleet.open(a.device);
+  std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(model)), device);
+  if (a.strict) return devices;  // the stage refuses with every op and reason
+  auto units = scheduler::units_of(model, options);
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    hal::Claim claim = device->claim(units[u].segment);
+    if (claim.whole()) continue;
+    devices[u] = fleet.open("cpu:0");
+    say("fallback: " + units[u].name + " runs on " + devices[u]->info().id + ": " + device->info().id + " declines " +
+        units[u].segment.nodes[claim.declined.front().node].op + ": " + claim.declined.front().why);
+  }
+  return devices;
+}
+
+}  // namespace
+
+Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std::int64_t tokens_needed) {
+  const scheduler::EngineOptions options = options_of(a, tokens_needed);
+  fleet.trace_to(a.trace);
+  Placed placed;
+  if (a.plan.empty() && a.device != "auto") {
+    auto devices = on_one_device(a, fleet, model, options);
+    placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), options));
+    return placed;
+  }
+  probes::Profile profile = profile_for(fleet, a.profile, model, options);
+  scheduler::PlanRequest request = scheduler::request_for(model, options);
+  if (!a.plan.empty()) {
+    placed.plan = check(scheduler::load_plan(read_text(a.plan), fleet.machine(), profile, request));
+  } else {
+    placed.plan = check(scheduler::make_plan(fleet.machine(), profile, request));
+    std::string devices;
+    for (const std::string& id : placed.plan->devices())
+      if (devices.find(id) == std::string::npos) devices += (devices.empty() ? "" : ", ") + id;
+    say("auto: placed on " + devices + " by measurement (`switchyard plan` shows why)");
+  }
+  std::vector<hal::DeviceRef> devices;
+  for (const std::string& id : placed.plan->devices()) devices.push_back(fleet.open(id));
+  if (placed.plan->model_hash != model.content_hash)
+    fail(usage, "the plan was made for " + placed.plan->model + ", this model is " + model.name + ": make a plan for it");
+  placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), options));
+  return placed;
 }
 
 }  // namespace switchyard::cli

@@ -1,16 +1,22 @@
-// What run and logits share: which device runs which unit, and the engine opened for it.
+// What run, logits and bench share: which device runs which unit, and the engine opened for it.
 #pragma once
-#include "cli/fleet.h"
-#include "scheduler/run/engine.h"
+#include "cli/planning.h"
 
 namespace switchyard::cli {
 
 struct PlacementArguments {
-  std::string device = "auto", plan, activations = "auto", trace, context = "4096";
+  std::string device = "auto", plan, profile, activations = "auto", trace, context = "4096";
   bool strict = false;
   void add_to(CLI::App& app);
-  // Opens the model on the devices asked for. Strict, or a device named: every unit on it, or the reasons why not.
-  std::unique_ptr<scheduler::Engine> open(Fleet& fleet, models::Model model, std::int64_t tokens_needed) const;
 };
+
+struct Placed {
+  std::unique_ptr<scheduler::Engine> engine;
+  std::optional<scheduler::Plan> plan;  // where one was made or given; not where a device was named
+};
+
+// --plan: as it says. A device named: every unit there; what it declines goes to the CPU, said on stderr, unless --strict, which
+// fails with the ops and reasons. auto: a plan made from this machine's profile.
+Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std::int64_t tokens_needed);
 
 }  // namespace switchyard::cli

@@ -30,7 +30,8 @@ void write_safetensors(const std::string& path, const std::vector<float>& data, 
 void run(const Arguments& a, const Global& global) {
   std::vector<std::int32_t> tokens = token_list(a.tokens);
   Fleet fleet(global);
-  auto engine = a.placement.open(fleet, a.model.load(), static_cast<std::int64_t>(tokens.size()));
+  Placed placed = place(a.placement, fleet, a.model.load(), static_cast<std::int64_t>(tokens.size()));
+  auto& engine = placed.engine;
   auto session = check(engine->create_session());
   std::vector<float> logits = check(engine->feed(*session, tokens, scheduler::WantLogits::all));
   write_safetensors(a.out, logits, tokens.size(), static_cast<std::size_t>(engine->model().config.vocab));

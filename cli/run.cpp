@@ -42,7 +42,8 @@ void run(const Arguments& a, const Global& global) {
   if (a.n < 0) fail(usage, "-n " + std::to_string(a.n) + ": expected 0 or more");
   std::vector<std::int32_t> prompt = token_list(a.tokens);
   Fleet fleet(global);
-  auto engine = a.placement.open(fleet, a.model.load(), static_cast<std::int64_t>(prompt.size()) + a.n);
+  Placed placed = place(a.placement, fleet, a.model.load(), static_cast<std::int64_t>(prompt.size()) + a.n);
+  auto& engine = placed.engine;
   auto session = check(engine->create_session());
 
   // Greedy needs no device: the largest logit. Sampling is an op, on the first device that takes it.
@@ -74,6 +75,8 @@ void run(const Arguments& a, const Global& global) {
              {"tokens", made},
              {"ran_on", ran_on(*engine)},
              {"steps", engine->steps()},
+             {"step_seconds", {{"predicted", placed.plan ? json(placed.plan->step_seconds) : json(nullptr)},
+                               {"measured", made.empty() ? json(nullptr) : json(decode / static_cast<double>(made.size()))}}},
              {"prefill", {{"tokens", prompt.size()}, {"seconds", prefill}}},
              {"decode", {{"tokens", made.size()}, {"seconds", decode}}}};
     std::printf("%s\n", out.dump(2).c_str());
@@ -85,6 +88,12 @@ void run(const Arguments& a, const Global& global) {
   std::snprintf(line, sizeof line, "prefill %zu tokens in %.3f s (%.1f tokens/s), decode %zu tokens in %.3f s (%.1f tokens/s)", prompt.size(), prefill,
                 static_cast<double>(prompt.size()) / prefill, made.size(), decode, made.empty() ? 0.0 : static_cast<double>(made.size()) / decode);
   say(line);
+  if (placed.plan && !made.empty()) {
+    const double step = decode / static_cast<double>(made.size());
+    std::snprintf(line, sizeof line, "decode step: predicted %.3f ms, measured %.3f ms (%+.0f %%)", placed.plan->step_seconds * 1e3, step * 1e3,
+                  100 * (step / placed.plan->step_seconds - 1));
+    say(line);
+  }
   for (const scheduler::StageReport& s : engine->report()) {
     std::snprintf(line, sizeof line, "  %-12s units %lld..%lld  %.3f s on the device  weights %.1f MB  state and scratch %.1f MB", s.device.c_str(),
                   static_cast<long long>(s.first), static_cast<long long>(s.last - 1), s.seconds, static_cast<double>(s.resident) / 1e6,

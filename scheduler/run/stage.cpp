@@ -33,6 +33,19 @@ Error declined(const Device& device, const Segment& segment, const Claim& claim)
 
 }  // namespace
 
+models::StepShape step_shape(const StageOptions& options) {
+  models::StepShape s;
+  s.rows = Dim::open(kernels::sym_rows, 1, options.max_rows);
+  s.sequences = Dim::open(kernels::sym_sequences, 1, options.max_sequences);
+  s.logits = Dim::open(kernels::sym_logits, 1, options.max_rows);
+  s.slots = 1;  // the least; buffers grow without a new program
+  s.pages = 1;
+  s.page_size = options.page_size;
+  s.pages_per_sequence = (options.context + options.page_size - 1) / options.page_size;
+  s.kv = options.kv;
+  return s;
+}
+
 Stage::Stage(DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last, const StageOptions& options)
     : device_(std::move(device)), model_(model), first_(first), last_(last), options_(options) {}
 
@@ -43,22 +56,9 @@ Result<std::unique_ptr<Stage>> Stage::make(DeviceRef device, const models::Model
   return stage;
 }
 
-models::StepShape Stage::open_shape() const {
-  models::StepShape s;
-  s.rows = Dim::open(kernels::sym_rows, 1, options_.max_rows);
-  s.sequences = Dim::open(kernels::sym_sequences, 1, options_.max_sequences);
-  s.logits = Dim::open(kernels::sym_logits, 1, options_.max_rows);
-  s.slots = 1;  // the least; buffers grow without a new program
-  s.pages = 1;
-  s.page_size = options_.page_size;
-  s.pages_per_sequence = (options_.context + options_.page_size - 1) / options_.page_size;
-  s.kv = options_.kv;
-  return s;
-}
-
 Status Stage::open() {
   has_head_ = last_ == models::unit_count(model_);
-  models::ModelSegment plan = models::build_segment(model_, first_, last_, open_shape());
+  models::ModelSegment plan = models::build_segment(model_, first_, last_, step_shape(options_));
   Claim claim = device_->claim(plan.segment);
   if (!claim.whole()) return declined(*device_, plan.segment, claim);
   fixed_ = std::any_of(claim.groups.begin(), claim.groups.end(), [](const Group& g) { return g.fixed_shapes; });
@@ -80,7 +80,7 @@ Status Stage::open() {
 Result<Stage::Compiled*> Stage::compiled(std::int64_t rows, std::int64_t logits) {
   auto known = programs_.find({rows, logits});
   if (known != programs_.end()) return &known->second;
-  models::StepShape shape = open_shape();
+  models::StepShape shape = step_shape(options_);
   if (fixed_) {
     shape.rows = Dim::open(kernels::sym_rows, rows, rows);
     shape.sequences = Dim::open(kernels::sym_sequences, 1, 1);
@@ -190,7 +190,7 @@ Status Stage::append_run(std::vector<Command>& commands, const StepTables& step,
   HAL_TRY(Compiled * c, compiled(fixed_ ? piece.bucket : 0, fixed_ ? dims_logits : 0));
 
   std::vector<std::int32_t> table, page_table;
-  const std::int64_t width = open_shape().pages_per_sequence;
+  const std::int64_t width = step_shape(options_).pages_per_sequence;
   for (const StepSequence& s : sequences) {
     table.insert(table.end(), {s.table.row_begin, s.table.rows, s.table.slot_in, s.table.slot_out, s.table.past});
     auto pages = pages_.find(s.session);
@@ -241,7 +241,7 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
   const Bytes align = std::max<Bytes>(device_->info().limits.align, 4);
   const auto padded = static_cast<Bytes>(fixed_ ? fixed_rows : rows);
   const Bytes tables = static_cast<Bytes>(std::max(rows, fixed_rows)) * 12 + static_cast<Bytes>(step.sequences.size()) * 4 *
-                       static_cast<Bytes>(kernels::Sequence::width + open_shape().pages_per_sequence) + 5 * align + 64;
+                       static_cast<Bytes>(kernels::Sequence::width + step_shape(options_).pages_per_sequence) + 5 * align + 64;
   HAL_CHECK(ensure(uploads_, tables * pieces.size(), Memory::upload, "step tables"));
   upload_used_ = 0;
   HAL_CHECK(ensure(in_, row_bytes * std::max<Bytes>(padded, static_cast<Bytes>(rows)), Memory::device, "hidden in"));

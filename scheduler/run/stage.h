@@ -20,6 +20,9 @@ struct StageOptions {
   bool want_spans = false;
 };
 
+// The open shape of a step within these limits: what stages compile and plans are made for.
+models::StepShape step_shape(const StageOptions& options);
+
 // One sequence's share of a step.
 struct StepSequence {
   std::uint64_t session = 0;
@@ -84,7 +87,6 @@ class Stage {
 
   Stage(hal::DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last, const StageOptions& options);
   hal::Status open();
-  models::StepShape open_shape() const;
   hal::Result<Compiled*> compiled(std::int64_t rows, std::int64_t logits);  // fixed shapes: one per bucket
   hal::Status grow(StateBuffer& state, std::int64_t count);
   hal::Status reserve_pages(std::uint64_t session, std::int64_t tokens);

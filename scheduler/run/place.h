@@ -1,0 +1,18 @@
+// From a model to a plan's units, and from a plan to an engine.
+#pragma once
+#include "probes/discover/devices.h"
+#include "scheduler/plan/plan.h"
+#include "scheduler/run/engine.h"
+
+namespace switchyard::scheduler {
+
+// The chain that a plan places: the very segments an engine with these options compiles.
+std::vector<Unit> units_of(const models::Model& model, const StageOptions& options);
+
+// A request for `model` with its units and sizes filled in from the options; sessions, mode and pins are the caller's.
+PlanRequest request_for(const models::Model& model, const StageOptions& options);
+
+// The model on the plan's devices. invalid_argument: a plan made for another model.
+hal::Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probes::Devices& devices, const EngineOptions& options);
+
+}  // namespace switchyard::scheduler
