@@ -15,8 +15,8 @@ using hal::Code;
 using hal::DType;
 using hal::Error;
 
-constexpr std::uint64_t max_header = 100'000'000;  // of the format
 constexpr std::size_t max_tensors = 1u << 16, max_dims = 8;
+constexpr std::uint64_t max_header = 32 << 20;  // more than so many tensors take; the format itself allows 100 MB
 
 std::optional<DType> dtype_of(std::string_view word) {
   if (word == "F32") return DType::f32;

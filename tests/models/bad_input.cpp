@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -26,11 +26,20 @@ hal::Result<Model> read_safetensors(const std::string& config, const Bytes& file
   return assemble(config, tensors.tensors, "test");
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double limit = 10;
+#elif defined(__has_feature)
+constexpr double limit = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ? 10 : 1;
+#else
+constexpr double limit = 1;  // in seconds of this process, whatever else the machine does
+#endif
+double seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
 // `read` within a second: Code::io, and a message with every part of `says` (separated by |).
 void expect_refused(const std::string& name, const std::string& says, const std::function<hal::Result<Model>()>& read) {
-  auto begin = std::chrono::steady_clock::now();
+  double begin = seconds();
   auto model = read();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1)) << name;
+  EXPECT_LT(seconds() - begin, limit) << name;
   ASSERT_FALSE(model) << name << " was accepted";
   EXPECT_EQ(model.error().code, hal::Code::io) << name << ": " << describe(model.error());
   std::istringstream parts(says);
@@ -209,7 +218,7 @@ constexpr const char* in_proj = "model.layers.0.mamba.in_proj.weight";
 const HeaderCase header_cases[] = {
     {"header length lies", "header length", [](auto& s) { s.extra_length = huge - 100000; }},
     {"header length one more", "JSON", [](auto& s) { s.extra_length = 1; }},
-    {"header longer than allowed", "header length 10000|at most 100000000", [](auto& s) { s.extra_length = 100'000'000; }},
+    {"header longer than allowed", "header length 10000|at most 33554432", [](auto& s) { s.extra_length = 100'000'000; }},
     {"no dtype", "in_proj|lacks one of dtype", [](auto& s) { s.tensor(in_proj).erase("dtype"); }},
     {"no offsets", "lacks one of", [](auto& s) { s.tensor(in_proj).erase("data_offsets"); }},
     {"unknown dtype", "in_proj|'F8_E4M3'", [](auto& s) { s.tensor(in_proj)["dtype"] = "F8_E4M3"; }},
@@ -281,7 +290,7 @@ TEST(BadInput, HeadersThatAreNotWhatTheySeem) {
       {"field twice", "{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", "'dtype' appears twice"},
       {"100000 lists", Bytes(100000, '['), "a list"},
       {"100000 objects", [] { Bytes h; for (int i = 0; i < 100000; ++i) h += "{\"a\":"; return h; }(), "key 'a'"},
-      {"10 MB of spaces", Bytes(10 << 20, ' '), "JSON"},
+      {"30 MB of spaces", Bytes(30 << 20, ' '), "JSON"},
       {"10 MB of one string", "\"" + Bytes(10 << 20, 'x') + "\"", "stands where"},
       {"10 MB of one name", "{\"" + Bytes(10 << 20, 'x') + "\":1}", "bytes; expected 1 to 256"},
       {"10 MB of sizes", "{\"a\":{\"shape\":[" + [] { Bytes h; for (int i = 0; i < 5 << 20; ++i) h += "1,"; return h; }(), "more than 8"},

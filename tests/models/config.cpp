@@ -127,11 +127,11 @@ TEST(Config, GgufDefaults) {
 }
 
 TEST(Config, AnyIntegerTypeWillDo) {
-  for (auto& [type, value] : std::vector<std::pair<std::uint32_t, Bytes>>{
+  for (const auto& number : std::vector<std::pair<std::uint32_t, Bytes>>{
            {0, Bytes(1, 2)}, {1, Bytes(1, 2)}, {2, raw<std::uint16_t>(2)}, {3, raw<std::int16_t>(2)}, {4, raw<std::uint32_t>(2)},
            {5, raw<std::int32_t>(2)}, {10, raw<std::uint64_t>(2)}, {11, raw<std::int64_t>(2)}}) {
-    auto c = read_gguf([&](auto& g) { g.set("block_count", type, value); });
-    ASSERT_TRUE(c) << type << ": " << describe(c.error());
+    auto c = read_gguf([&](auto& g) { g.set("block_count", number.first, number.second); });
+    ASSERT_TRUE(c) << number.first << ": " << describe(c.error());
     EXPECT_EQ(c->layers, 2);
   }
 }

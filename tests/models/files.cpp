@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 
@@ -66,10 +65,9 @@ TEST_F(Files, WhatIsNoModel) {
   write("config.json", SafetensorsSample(false).config.dump());
   expect(load(folder.string()), hal::Code::not_found, "model.safetensors.index.json");
   expect(load(write("empty.safetensors", "")), hal::Code::io, "0 bytes");
+  // Nobody writes to it: an open that waits would hang here.
   ASSERT_EQ(mkfifo((folder / "pipe.gguf").c_str(), 0600), 0);
-  auto begin = std::chrono::steady_clock::now();
   expect(load((folder / "pipe.gguf").string()), hal::Code::io, "not a regular file");
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
 }
 
 TEST_F(Files, FolderOfOneFile) {

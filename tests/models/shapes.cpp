@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <set>
 
@@ -126,11 +126,12 @@ TEST(SeededModel, SameSeedSameBytes) {
   EXPECT_EQ(a->embedding.dtype, DType::q6_k);  // as converters do for a tied head
 }
 
-TEST(SeededModel, StartsWithinASecond) {
-  auto begin = std::chrono::steady_clock::now();
+// Time of this process: the filling threads count together, and what else runs on the machine does not.
+TEST(SeededModel, NeedsLittleTime) {
+  std::clock_t begin = std::clock();
   auto model = load("h-350m");
   ASSERT_TRUE(model);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));  // a second, and room for a busy machine
+  EXPECT_LT(std::clock() - begin, 3 * CLOCKS_PER_SEC);
 }
 
 }  // namespace
