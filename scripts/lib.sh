@@ -25,11 +25,11 @@ configure() {
     { cat "$ROOT/build/$preset.configure.log" >&2; return 1; }
 }
 
-# The folder with the reference results, if it is here.
+# The folder with the reference results (models/, gguf/, ops/, goldens/), if it is here; its parent holds the program that compares.
 find_oracle() {
   local folder
-  for folder in "${SWITCHYARD_ORACLE:-}" "$ROOT/../shared/oracle" "$ROOT/shared/oracle"; do
-    if [ -n "$folder" ] && [ -d "$folder/data" ]; then (cd "$folder" && pwd); return 0; fi
+  for folder in "${SWITCHYARD_ORACLE:-}" "${SWITCHYARD_ORACLE:-}/data" "$ROOT/../shared/oracle/data" "$ROOT/shared/oracle/data"; do
+    if [ -d "$folder/goldens" ]; then (cd "$folder" && pwd); return 0; fi
   done
   return 1
 }

@@ -56,7 +56,7 @@ oracle_on() {
   python_with checkers numpy safetensors || return 1
   [ $# -gt 0 ] || set -- ""
   (for filter in "$@"; do
-    build/checkers/bin/python "$oracle/check.py" --filter "$filter" \
+    build/checkers/bin/python "$oracle/../check.py" --data "$oracle" --filter "$filter" \
       --cmd "$tool logits {model} --tokens {tokens} --out {out} --activations f32 --device $device --strict" \
       --generate "sh -c '$tool run {model} --tokens {tokens} -n {n} --activations f32 --device $device --strict --json > {out}'" || bad=1
   done; exit $bad) | tee "$OUT/oracle.log" || bad=1
