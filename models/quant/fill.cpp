@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "kernels/common/quant.h"
 
@@ -60,6 +62,15 @@ Memory allocate_pages(std::size_t bytes) {
   ::madvise(data, bytes, MADV_HUGEPAGE);
 #endif
   return {{static_cast<std::byte*>(data), bytes}, std::shared_ptr<const void>(data, [bytes](void* p) { ::munmap(p, bytes); })};
+}
+
+hal::Bytes available_memory() {
+  std::ifstream info("/proc/meminfo");
+  std::string word;
+  hal::Bytes kibibytes = 0;
+  while (info >> word)
+    if (word == "MemAvailable:" && info >> kibibytes) return kibibytes * 1024;
+  return 0;
 }
 
 }  // namespace switchyard::models

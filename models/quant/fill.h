@@ -41,4 +41,7 @@ struct Memory {
 };
 Memory allocate_pages(std::size_t bytes);
 
+// Bytes the system could give without taking them from others; 0 where it does not say.
+hal::Bytes available_memory();
+
 }  // namespace switchyard::models

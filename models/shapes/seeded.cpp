@@ -133,6 +133,12 @@ hal::Result<Model> load_shape(std::string_view name, const LoadOptions& options)
       filling.add(slot);
     }
   }
+  // The system grants pages it does not have and ends the process that touches them, so ask first.
+  hal::Bytes available = available_memory();
+  if (!options.no_data && available != 0 && model.file_bytes > available)
+    return Error{Code::out_of_memory, text(*full, " with ", hal::to_string(options.weights), " weights takes ",
+                                           static_cast<double>(model.file_bytes) / 1e9, " GB; ",
+                                           static_cast<double>(available) / 1e9, " GB of memory are available")};
   HAL_CHECK(filling.run());
   if (model.config.tied) model.head = model.embedding;
   model.content_hash = content.value();

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "kernels/common/quant.h"
+#include "models/quant/fill.h"
 
 namespace switchyard::models {
 namespace {
@@ -124,6 +125,21 @@ TEST(SeededModel, SameSeedSameBytes) {
   EXPECT_NE(a->content_hash, c->content_hash);
   EXPECT_NE(a->embedding.key, c->embedding.key);
   EXPECT_EQ(a->embedding.dtype, DType::q6_k);  // as converters do for a tied head
+}
+
+TEST(SeededModel, MoreThanTheMachineHasIsRefused) {
+  LoadOptions options;
+  options.weights = DType::f32;
+  options.no_data = true;
+  auto sizes = load("h-small", options);
+  ASSERT_TRUE(sizes);
+  ASSERT_GT(available_memory(), 0u);
+  if (sizes->file_bytes <= available_memory()) GTEST_SKIP() << "this machine has memory for 129 GB";
+  options.no_data = false;
+  auto model = load("h-small", options);
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, hal::Code::out_of_memory);
+  EXPECT_NE(model.error().message.find("takes 12"), std::string::npos) << model.error().message;
 }
 
 // Time of this process: the filling threads count together, and what else runs on the machine does not.
