@@ -33,6 +33,7 @@ Result<Found> find() {
   i.limits.compute_units = f.threads;
   i.formats = {Format::call};
   i.features = features.words;
+  i.features.emplace_back("host_memory");
   return f;
 }
 

@@ -288,7 +288,7 @@ TEST(Plan, RandomMachines) {
       d.read.per_second *= real(0.2, 5);
       d.compute.per_second *= real(0.2, 5);
     }
-    for (auto& pool : p.machine.pools) pool.budget = static_cast<hal::Bytes>(static_cast<double>(pool.budget) * real(0.02, 1.0));
+    for (auto& pool : p.machine.pools) pool.budget = static_cast<hal::Bytes>(static_cast<double>(pool.budget) * real(0.01, 0.9));
     auto request = model(static_cast<int>(real(2, 16)), real(50, 600));
     request.sessions = static_cast<std::int64_t>(real(1, 9));
     request.mode = std::array{Mode::latency, Mode::ttft, Mode::throughput, Mode::memory}[static_cast<std::size_t>(round % 4)];

@@ -1,0 +1,67 @@
+#include <algorithm>
+
+#include "probes/measure/measure.h"
+#include "probes/measure/step.h"
+
+namespace switchyard::probes {
+namespace {
+
+bool fixed_shapes(const hal::Claim& claim) {
+  return std::any_of(claim.groups.begin(), claim.groups.end(), [](const hal::Group& g) { return g.fixed_shapes; });
+}
+
+}  // namespace
+
+hal::Result<UnitEntry> measure_segment(hal::Device& device, const hal::Segment& segment, const std::vector<std::int64_t>& dims,
+                                       const std::map<std::uint32_t, kernels::Fill>& fills, const Effort& effort) {
+  hal::Segment s = segment;
+  if (fixed_shapes(device.claim(s)))
+    for (hal::Tensor& t : s.values)
+      for (hal::Dim& d : t.shape)
+        if (d.symbol >= 0) d.min = d.max = hal::resolve(d, dims);
+  HAL_TRY(auto runner, Runner::make(device, s));
+  HAL_CHECK(runner->load(dims, fills));
+  UnitEntry e;
+  e.resident = runner->resident();
+  e.scratch = runner->scratch();
+  HAL_TRY(e.seconds, runner->time(effort));
+  return e;
+}
+
+hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const UnitToMeasure& unit, std::span<const Step> steps, const Effort& effort,
+                                                 double limit_seconds, std::vector<std::string>& notes) {
+  auto began = std::chrono::steady_clock::now();
+  const bool fixed = fixed_shapes(device.claim(unit.segment));
+  Step all{1, 1, 0, 1};  // covers every step
+  for (const Step& s : steps) {
+    all.sequences = std::max(all.sequences, s.sequences);
+    all.logits = std::max(all.logits, s.logits);
+    all.rows = std::max(all.rows, s.rows);
+    all.past = std::max(all.past, s.past + s.rows);
+  }
+  hal::Segment segment = fitted(unit.segment, all);
+  std::unique_ptr<Runner> runner;
+  std::vector<UnitEntry> entries;
+  for (const Step& step : steps) {
+    std::string name = unit.name + " at " + std::to_string(step.rows) + " rows, " + std::to_string(step.sequences) + " sequences, " + std::to_string(step.past) + " past";
+    if (!entries.empty() && std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() > limit_seconds) {
+      notes.push_back(name + ": not measured, the time for this unit was up");
+      continue;
+    }
+    if (fixed && step.sequences > 1) {
+      notes.push_back(name + ": not measured, the device runs one sequence at a time");
+      continue;
+    }
+    if (fixed) segment = fixed_at(unit.segment, step);
+    if (fixed || !runner) {
+      HAL_TRY(runner, Runner::make(device, segment));
+    }
+    HAL_CHECK(runner->load(dims_of(step), fills_for(segment, step)));
+    UnitEntry e{unit_key(unit.segment), unit.name, step, runner->resident(), runner->scratch(), {}};
+    HAL_TRY(e.seconds, runner->time(effort));
+    entries.push_back(std::move(e));
+  }
+  return entries;
+}
+
+}  // namespace switchyard::probes
