@@ -37,7 +37,7 @@ endfunction()
 function(switchyard_embed_vulkan op source)
   get_filename_component(stem ${source} NAME_WE)
   set(spv ${CMAKE_BINARY_DIR}/embedded/${op}_${stem}.spv)
-  file(GLOB includes ${CMAKE_SOURCE_DIR}/kernels/common/vulkan/*.glsl)
+  file(GLOB includes CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/common/vulkan/*.glsl ${CMAKE_SOURCE_DIR}/kernels/${op}/vulkan/*.glsl)
   add_custom_command(OUTPUT ${spv}
     COMMAND ${GLSLC} --target-env=vulkan1.1 -O -I ${CMAKE_SOURCE_DIR}/kernels/common/vulkan -o ${spv} ${source}
     DEPENDS ${source} ${includes} VERBATIM)
