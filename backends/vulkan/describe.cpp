@@ -149,6 +149,7 @@ Found describe(const Instance& instance, VkPhysicalDevice physical, std::size_t 
   feature(dot.shaderIntegerDotProduct, "int8_dot");
   feature((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT),
           "subgroup_arithmetic");
+  feature(info.kind == Kind::cpu || info.kind == Kind::igpu, "host_memory");
   return f;
 }
 
