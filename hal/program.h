@@ -26,6 +26,8 @@ struct Fill {
   std::uint32_t word = 0;
 };
 // slices: inputs, states, outputs in the segment's order. dims: one number per symbol, max_symbols at most.
+// A state's slice may be longer than its declared shape, whose first dimension (slots, pages) is only the least: state grows
+// without a new program, and a kernel may touch the whole slice.
 struct Run {
   ProgramRef program;
   std::vector<Slice> slices;

@@ -162,7 +162,8 @@ Status Program::host_copies(const Run& run, Dims dims, cl_command_queue queue, b
     const bool output = i >= run.slices.size() - outputs_;
     if (after ? i < inputs_ : output) continue;
     HAL_TRY(Buffer * buffer, own(*device_, slice));
-    Bytes bytes = tensor_bytes(plan_.slice_tensors[i], dims);
+    const bool state = i >= plan_.first_state && i < plan_.end_state;
+    Bytes bytes = state ? slice.size() : tensor_bytes(plan_.slice_tensors[i], dims);
     if (!buffer->host() || bytes == 0) continue;
     if (after) {
       OPENCL_CHECK(cl.clEnqueueReadBuffer(queue, buffer->memory(), CL_FALSE, slice.offset, bytes, buffer->host() + slice.offset, 0, nullptr, nullptr));

@@ -56,11 +56,11 @@ Result<VkDescriptorSet> VulkanProgram::bind(Recording& r, std::size_t index, con
     if (!s.buffer) {
       ranges[i] = {context_->dummy.buffer, 0, VK_WHOLE_SIZE};
     } else {
-      // What the kernel touches: the part named, or the value at these dims; a slice may be longer.
+      // What the kernel touches: the part named, a whole state, or the value at these dims; a slice may be longer.
       Bytes needs = a.bytes;
       if (!needs) {
         const Place& place = plan_.places[a.value];
-        Bytes whole = place.where == Place::Where::constant ? place.bytes : tensor_bytes(tensors_[a.value], dims);
+        Bytes whole = place.where == Place::Where::constant ? place.bytes : plan_.is_state(place) ? s.size() + a.offset : tensor_bytes(tensors_[a.value], dims);
         needs = whole > a.offset ? whole - a.offset : 0;
       }
       if (needs > context_->info.limits.max_binding)

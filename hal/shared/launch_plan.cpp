@@ -62,6 +62,8 @@ Result<LaunchPlan> LaunchPlan::make(const Segment& segment, Lowered lowered, Byt
       plan.slice_tensors.push_back(segment.values[v]);
     }
   plan.slices = next;
+  plan.first_state = static_cast<std::uint32_t>(segment.inputs.size());
+  plan.end_state = plan.first_state + static_cast<std::uint32_t>(segment.states.size());
 
   std::vector<bool> used(n, false);
   for (const Launch& l : plan.launches)

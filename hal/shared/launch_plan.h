@@ -32,6 +32,8 @@ struct LaunchPlan {
   std::vector<Held> constants;
   std::size_t slices = 0;            // Run::slices must have this many
   std::vector<Tensor> slice_tensors; // their shapes, for checks
+  std::uint32_t first_state = 0, end_state = 0;  // which slices are states: their whole slice may be touched, see Run
+  bool is_state(const Place& place) const { return place.where == Place::Where::slice && place.index >= first_state && place.index < end_state; }
   Bytes scratch = 0;
   Bytes resident = 0;
 
