@@ -36,8 +36,11 @@ class Watch {
       notes_.push_back(what + ": not measured, the " + text + " s for this device were up");
       return false;
     }
-    if (options_.progress) options_.progress(device_ + ": " + what, std::clamp(1 - left() / limit_, 0.0, 1.0));
+    tell(what);
     return true;
+  }
+  void tell(const std::string& what) {
+    if (options_.progress) options_.progress(device_ + ": " + what, std::clamp(1 - left() / limit_, 0.0, 1.0));
   }
 
  private:
@@ -58,20 +61,25 @@ hal::Result<DeviceProfile> measure_device(hal::Device& device, const MeasureOpti
   p.build = build_id();
   p.date = now_utc();
   Watch watch(p.id, options, options.device_seconds > 0 ? options.device_seconds : options.quick ? 5 : 120, p.notes);
-  watch.begin("launch");
+  watch.tell("launch");
   HAL_TRY(p.launch, measure_launch(device, effort));
-  watch.begin("copies");
+  watch.tell("copies");
   HAL_TRY(CopyCurves copies, measure_copies(device, effort, options.quick ? 16u << 20 : 64u << 20));
   p.to_device = std::move(copies.to_device);
   p.to_host = std::move(copies.to_host);
-  watch.begin("bandwidth");
+  watch.tell("bandwidth");
   HAL_TRY(p.read, measure_read(device, effort));
-  watch.begin("arithmetic");
+  watch.tell("arithmetic");
   HAL_TRY(p.compute, measure_compute(device, effort));
   std::set<std::string> seen;
-  for (const UnitToMeasure& unit : options.units) {
-    if (!seen.insert(unit_key(unit.segment)).second || !watch.begin(unit.name)) continue;
-    auto entries = measure_unit(device, unit, options.steps, effort, std::max(watch.left(), 0.0), p.notes);
+  std::vector<const UnitToMeasure*> units;
+  for (const UnitToMeasure& unit : options.units)
+    if (seen.insert(unit_key(unit.segment)).second) units.push_back(&unit);
+  // Without a number for every unit there is no plan to rely on: the first step of each is measured however long it takes.
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    const UnitToMeasure& unit = *units[i];
+    watch.tell(unit.name);
+    auto entries = measure_unit(device, unit, options.steps, effort, std::max(watch.left(), 0.0) / static_cast<double>(units.size() - i), p.notes);
     if (entries) {
       p.units.insert(p.units.end(), entries->begin(), entries->end());
     } else if (entries.error().code == hal::Code::device_lost) {

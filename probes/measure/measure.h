@@ -17,9 +17,9 @@ hal::Result<CopyCurves> measure_copies(hal::Device& device, const Effort& effort
 hal::Result<CopyCurve> measure_link(hal::Device& from, hal::Device& to, const Effort& effort, hal::Bytes largest);
 // A gemm of 32 x 32, from submission to the end as the host sees it.
 hal::Result<Stat> measure_launch(hal::Device& device, const Effort& effort);
-// One row through a matrix far larger than a cache: the best of f32 and q8_0 weights.
+// One row through a matrix far larger than a cache (a slow device: through a smaller one): the best of f32 and q8_0 weights.
 hal::Result<Rate> measure_read(hal::Device& device, const Effort& effort);
-// 256 rows through a matrix of 2048 x 2048: the best of f32 and q8_0 weights.
+// 256 rows through a matrix of 2048 x 2048 (a slow device: 32 rows, 1024 x 1024): the best of f32 and q8_0 weights.
 hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort);
 // The timed cases of one op (kernels/op.h). unsupported cases are left out, with a note.
 hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels::OpInfo& op, const Effort& effort, std::vector<std::string>& notes);
@@ -29,8 +29,8 @@ struct UnitToMeasure {
   std::string name;
   hal::Segment segment;
 };
-// Compiled once for all steps (devices of fixed shapes: once per step). Steps after the first are left out, with a note, once
-// `limit_seconds` have passed.
+// Compiled once for all steps (devices of fixed shapes: once per step). The first step is always measured; of the others, one that
+// would not fit in `limit_seconds` is measured with fewer rows or left out, with a note.
 hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const UnitToMeasure& unit, std::span<const Step> steps, const Effort& effort,
                                                  double limit_seconds, std::vector<std::string>& notes);
 // Any segment at any dims.

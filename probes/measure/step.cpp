@@ -32,6 +32,15 @@ std::int64_t pages_each(const Step& step, std::int64_t page_size) {
 
 std::vector<std::int64_t> dims_of(const Step& step) { return {step.rows, step.sequences, step.logits}; }
 
+Step relevant(const hal::Segment& segment, Step step) {
+  if (attentions(segment).empty()) step.past = 0;
+  bool has_logits = false;
+  for (auto v : segment.inputs)
+    for (const Dim& d : segment.values[v].shape) has_logits = has_logits || d.symbol == kernels::sym_logits;
+  if (!has_logits) step.logits = 1;
+  return step;
+}
+
 hal::Segment fitted(const hal::Segment& segment, const Step& step) {
   hal::Segment s = segment;
   auto dims = dims_of(step);

@@ -8,6 +8,10 @@ namespace switchyard::probes {
 // Run::dims of a step.
 std::vector<std::int64_t> dims_of(const Step& step);
 
+// The step with what the segment does not depend on set to a standard value: past without attention, logits without a head. Two
+// steps with the same relevant step take the same time.
+Step relevant(const hal::Segment& segment, Step step);
+
 // The segment with slots, pages and page tables for exactly this step; open dims are raised to cover it, never lowered.
 hal::Segment fitted(const hal::Segment& segment, const Step& step);
 // As fitted(), with every dim fixed at the step's: for devices that compile only those.

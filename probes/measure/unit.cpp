@@ -32,8 +32,11 @@ hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const Unit
                                                  double limit_seconds, std::vector<std::string>& notes) {
   auto began = std::chrono::steady_clock::now();
   const bool fixed = fixed_shapes(device.claim(unit.segment));
+  std::vector<Step> different;
   Step all{1, 1, 0, 1};  // covers every step
-  for (const Step& s : steps) {
+  for (const Step& asked : steps) {
+    Step s = relevant(unit.segment, asked);
+    if (std::find(different.begin(), different.end(), s) == different.end()) different.push_back(s);
     all.sequences = std::max(all.sequences, s.sequences);
     all.logits = std::max(all.logits, s.logits);
     all.rows = std::max(all.rows, s.rows);
@@ -42,14 +45,23 @@ hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const Unit
   hal::Segment segment = fitted(unit.segment, all);
   std::unique_ptr<Runner> runner;
   std::vector<UnitEntry> entries;
-  for (const Step& step : steps) {
-    std::string name = unit.name + " at " + std::to_string(step.rows) + " rows, " + std::to_string(step.sequences) + " sequences, " + std::to_string(step.past) + " past";
-    if (!entries.empty() && std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() > limit_seconds) {
-      notes.push_back(name + ": not measured, the time for this unit was up");
-      continue;
+  auto left = [&] { return limit_seconds - std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(); };
+  auto known = [&](const Step& step) { return std::any_of(entries.begin(), entries.end(), [&](const UnitEntry& e) { return e.step == step; }); };
+  int late = 0;
+  for (Step step : different) {
+    if (!entries.empty()) {
+      // At worst, time grows with the rows; twice, for a warm-up and a sample.
+      double a_row = entries.front().seconds.median / static_cast<double>(entries.front().step.rows);
+      const std::int64_t wanted = step.rows;
+      while (step.rows / 2 >= step.sequences && 2 * a_row * static_cast<double>(step.rows) > left()) step.rows /= 2;
+      late += step.rows != wanted;
+      if (known(step) || 2 * a_row * static_cast<double>(step.rows) > left()) {
+        late += step.rows == wanted;
+        continue;
+      }
     }
     if (fixed && step.sequences > 1) {
-      notes.push_back(name + ": not measured, the device runs one sequence at a time");
+      notes.push_back(unit.name + " with " + std::to_string(step.sequences) + " sequences: not measured, the device runs one at a time");
       continue;
     }
     if (fixed) segment = fixed_at(unit.segment, step);
@@ -61,6 +73,7 @@ hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const Unit
     HAL_TRY(e.seconds, runner->time(effort));
     entries.push_back(std::move(e));
   }
+  if (late) notes.push_back(unit.name + ": " + std::to_string(late) + " of " + std::to_string(different.size()) + " steps would take too long; measured with fewer rows or left out");
   return entries;
 }
 

@@ -62,7 +62,8 @@ const std::vector<CostModel::Work>& CostModel::work_of(const hal::Segment& segme
   return it->second;
 }
 
-hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segment& segment, const Step& step) {
+hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segment& segment, const Step& asked) {
+  const Step step = probes::relevant(segment, asked);
   const DeviceProfile* d = profile_.device(device);
   if (!d || d->read.per_second <= 0 || d->compute.per_second <= 0)
     return hal::Error{hal::Code::unavailable, "device " + device + " has not been measured; run: switchyard profile"};

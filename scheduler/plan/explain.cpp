@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <map>
 
 #include "scheduler/plan/problem.h"
@@ -35,16 +36,46 @@ std::string percent(double x) {
   return text;
 }
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// "layer 0 (mamba)", "layer 4 (mamba)" -> "layer 0-4 (mamba)"; names that differ elsewhere: "a .. b".
+std::string range(const std::string& a, const std::string& b) {
+  if (a == b) return a;
+  std::size_t front = 0, back = 0;
+  while (front < a.size() && front < b.size() && a[front] == b[front]) ++front;
+  while (front > 0 && is_digit(a[front - 1])) --front;
+  while (back < a.size() - front && back < b.size() - front && a[a.size() - 1 - back] == b[b.size() - 1 - back] && !is_digit(a[a.size() - 1 - back])) ++back;
+  std::string from = a.substr(front, a.size() - front - back), to = b.substr(front, b.size() - front - back);
+  if (from.empty() || to.empty() || !std::all_of(from.begin(), from.end(), is_digit) || !std::all_of(to.begin(), to.end(), is_digit)) return a + " .. " + b;
+  return a.substr(0, front) + from + "-" + to + a.substr(a.size() - back);
+}
+
+// What a line shows apart from the name.
+std::vector<std::string> cells(const PlannedLayer& l) {
+  std::string second = l.runner_up ? l.runner_up->device + " " + milliseconds(l.runner_up->seconds) + " (" + l.runner_up->why + ")" : "none";
+  return {l.device, milliseconds(l.seconds), gigabytes(l.bytes), l.how + (l.detail.empty() ? "" : " (" + l.detail + ")"), second};
+}
+
+std::string kind_of(const std::string& name) {
+  std::string kind;
+  std::copy_if(name.begin(), name.end(), std::back_inserter(kind), [](char c) { return !is_digit(c); });
+  return kind;
+}
+
 }  // namespace
 
 std::string explain(const Plan& plan) {
   std::string text = plan.model + ": " + plan.mode + ", " + std::to_string(plan.sessions) + (plan.sessions == 1 ? " session of " : " sessions of ") +
                      std::to_string(plan.context) + " tokens\n";
   if (!plan.fits) text += "DOES NOT FIT: " + plan.shortage + "\n";
-  std::vector<std::vector<std::string>> lines{{"layer", "device", "time", "bytes", "how", "runner-up"}};
-  for (const PlannedLayer& l : plan.layers) {
-    std::string second = l.runner_up ? l.runner_up->device + " " + milliseconds(l.runner_up->seconds) + " (" + l.runner_up->why + ")" : "none";
-    lines.push_back({l.layer, l.device, milliseconds(l.seconds), gigabytes(l.bytes), l.how + (l.detail.empty() ? "" : " (" + l.detail + ")"), second});
+  std::vector<std::vector<std::string>> lines{{"layer", "device", "time (each)", "bytes (each)", "how", "runner-up"}};
+  for (std::size_t i = 0; i < plan.layers.size();) {
+    std::size_t end = i + 1;
+    const auto line = cells(plan.layers[i]);
+    while (end < plan.layers.size() && kind_of(plan.layers[end].layer) == kind_of(plan.layers[i].layer) && cells(plan.layers[end]) == line) ++end;
+    lines.push_back({range(plan.layers[i].layer, plan.layers[end - 1].layer)});
+    lines.back().insert(lines.back().end(), line.begin(), line.end());
+    i = end;
   }
   text += table(lines);
   for (const Move& m : plan.moves)

@@ -108,6 +108,11 @@ TEST(UnitKey, SizesOfStepsDoNotMatterSizesOfWeightsDo) {
   EXPECT_EQ(unit_key(test::unit("a", 0, 100).segment), unit_key(test::unit("b", 7, 100, 99).segment));
 }
 
+TEST(Step, OnlyWhatMattersIsKept) {
+  EXPECT_TRUE(relevant(test::unit("a", 0, 1).segment, {4, 2, 100, 3}) == (Step{4, 2, 0, 1}));
+  EXPECT_TRUE(relevant(attention_unit(4, 1, 1, 2), {4, 2, 100, 3}) == (Step{4, 2, 100, 1}));
+}
+
 TEST(Step, FittedSegmentsAndTheirTables) {
   Step step{10, 3, 100, 3};
   hal::Segment s = fitted(attention_unit(4, 1, 1, 2), step);

@@ -39,7 +39,7 @@ TEST(Plan, SmallModelGoesWhereItIsFastestAndIsProven) {
   EXPECT_DOUBLE_EQ(plan->lower_bound_seconds, plan->step_seconds);
   EXPECT_EQ(plan->moves.size(), 2u);
   std::string text = explain(*plan);
-  for (const char* word : {"layer 3 (mamba)", "vulkan:1", "opencl:0", "roofline", "proven best", "memory host: ", "of 7.00 GB"})
+  for (const char* word : {"layer 1-3 (mamba)", "layer 4 (attention)", "vulkan:1", "opencl:0", "roofline", "proven best", "memory host: ", "of 7.00 GB"})
     EXPECT_NE(text.find(word), std::string::npos) << word << "\n" << text;
 }
 
