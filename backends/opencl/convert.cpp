@@ -81,7 +81,9 @@ void subgroups(const Query& query, const std::string& extensions, hal::Limits& l
     limits.subgroup = std::clamp(16, limits.subgroup_min, limits.subgroup_max);
     return;
   }
-  auto width = static_cast<int>(query.number<cl_uint>(nv_warp_size, query.number<cl_uint>(amd_wavefront_width, 1)));
+  int width = 1;
+  if (has_word(extensions, "cl_nv_device_attribute_query")) width = static_cast<int>(query.number<cl_uint>(nv_warp_size, 1));
+  if (has_word(extensions, "cl_amd_device_attribute_query")) width = static_cast<int>(query.number<cl_uint>(amd_wavefront_width, 1));
   limits.subgroup = limits.subgroup_min = limits.subgroup_max = std::max(width, 1);
 }
 

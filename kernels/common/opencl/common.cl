@@ -239,24 +239,32 @@ static void unpack_eight(__global const uint *row, int k, int c, float factor, _
 // parts[(c * ROWS + r) * LANES + lane] = this lane's part of w[c] . x[r].
 static void dot_parts(__local float *parts, __global const uint **w, __global const float **x, int k, int lane) {
   float8 sum[COLS * ROWS];
+  #pragma unroll
   for (int i = 0; i < COLS * ROWS; ++i) sum[i] = 0.0f;
   for (int b = lane; b < k / 32; b += LANES) {
     Scale scale[COLS];
+    #pragma unroll
     for (int c = 0; c < COLS; ++c) scale[c] = scale_of(w[c], b);
     for (int e = 0; e < 4; ++e) {
       float8 weight[COLS];
+      #pragma unroll
       for (int c = 0; c < COLS; ++c) weight[c] = eight(w[c], k, b, e, scale[c]);
+      #pragma unroll
       for (int r = 0; r < ROWS; ++r) {
         float8 v = vload8(4 * b + e, x[r]);
+        #pragma unroll
         for (int c = 0; c < COLS; ++c) sum[c * ROWS + r] = fma(weight[c], v, sum[c * ROWS + r]);
       }
     }
   }
 #if !BLOCKED
   for (int i = k / 32 * 32 + lane; i < k; i += LANES)
+    #pragma unroll
     for (int c = 0; c < COLS; ++c)
+      #pragma unroll
       for (int r = 0; r < ROWS; ++r) sum[c * ROWS + r].s0 = fma(one(w[c], i), x[r][i], sum[c * ROWS + r].s0);
 #endif
+  #pragma unroll
   for (int i = 0; i < COLS * ROWS; ++i) parts[i * LANES + lane] = sum8(sum[i]);
 }
 static float dot_of(__local const float *parts) { return (parts[0] + parts[1]) + (parts[2] + parts[3]); }

@@ -1,6 +1,6 @@
 // -DTYPE -DUP=0|1 and either -DROWS=1: one pair per workgroup, or -DROWS=8: a tile of pairs of one expert (pairs.cl).
-//   up    hidden[pair, i] = silu(w_gate[e, i] . x[t]) * (w_up[e, i] . x[t])     grid: (inner / TILE, pairs or tiles)
-//   down  parts[pair, i] = w_down[e, i] . hidden[pair]                          grid: (d / TILE, pairs or tiles)
+//   up    hidden[pair, i] = silu(w_gate[e, i] . x[t]) * (w_up[e, i] . x[t])     grid: (pairs or tiles, inner / TILE)
+//   down  parts[pair, i] = w_down[e, i] . hidden[pair]                          grid: (pairs or tiles, d / TILE)
 #define TILE (UP ? 16 : 32)
 
 typedef struct {
@@ -17,7 +17,7 @@ __kernel __attribute__((reqd_work_group_size(64, 1, 1))) void expert_gemm(
     __global const int *local_index, __global const int *order, __global const int *tiles, __global float *y, Params p) {
   __local float parts[16 * COLS * ROWS * LANES];
   const int item = get_local_id(0), lane = item % LANES, block = item / LANES;
-  const int column0 = get_group_id(0) * TILE, tile = get_group_id(1);
+  const int column0 = get_group_id(1) * TILE, tile = get_group_id(0);
 #if ROWS == 1
   int slot = p.mapped ? local_index[index[tile]] : index[tile], rows = slot >= 0;
   slot -= p.first_slot;

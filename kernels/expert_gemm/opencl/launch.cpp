@@ -35,7 +35,7 @@ template <std::uint32_t Tile, bool Sorted>
 std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   auto p = l.args_as<Params>();
   std::uint32_t pairs = count(p.rows, dims) * static_cast<std::uint32_t>(p.k);
-  return {groups(static_cast<std::uint32_t>(p.outputs), Tile), Sorted ? tile_bound(pairs, static_cast<std::uint32_t>(p.all_slots)) : pairs, 1};
+  return {Sorted ? tile_bound(pairs, static_cast<std::uint32_t>(p.all_slots)) : pairs, groups(static_cast<std::uint32_t>(p.outputs), Tile), 1};
 }
 std::array<std::uint32_t, 3> grid_sort(const Launch& l, Dims dims) { return {count(l.args_as<PairParams>().rows, dims) ? 1u : 0u, 1, 1}; }
 std::array<std::uint32_t, 3> grid_combine(const Launch& l, Dims dims) {

@@ -1,4 +1,4 @@
-// -DTYPE -DROWS -DUP=0|1. Grid: (columns / TILE, rows / ROWS).
+// -DTYPE -DROWS -DUP=0|1. Grid: (rows / ROWS, columns / TILE): neighbours share weights.
 #define TILE (UP ? 16 : 32)  // columns of y per workgroup
 
 typedef struct {
@@ -16,7 +16,7 @@ __kernel __attribute__((reqd_work_group_size(64, 1, 1))) void gemm(
   __local float parts[16 * COLS * ROWS * LANES];
   const int rows = count_of(p.rows, p.dims);
   const int item = get_local_id(0), lane = item % LANES, block = item / LANES;
-  const int row0 = get_group_id(1) * ROWS, column0 = get_group_id(0) * TILE;
+  const int row0 = get_group_id(0) * ROWS, column0 = get_group_id(1) * TILE;
 
   __global const uint *wr[COLS];
   __global const float *xr[ROWS];

@@ -22,7 +22,7 @@ struct Params {
 template <std::uint32_t Rows, std::uint32_t Tile>
 std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   auto p = l.args_as<Params>();
-  return {groups(static_cast<std::uint32_t>(p.columns), Tile), groups(count(p.rows, dims), Rows), 1};
+  return {groups(count(p.rows, dims), Rows), groups(static_cast<std::uint32_t>(p.columns), Tile), 1};
 }
 
 struct Form {
