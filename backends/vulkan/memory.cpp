@@ -77,12 +77,15 @@ Result<std::list<Block>::iterator> Allocator::add(std::uint32_t type, Bytes byte
   VkMemoryAllocateInfo info{VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO};
   info.allocationSize = bytes;
   info.memoryTypeIndex = type;
-  if (VkResult r = vk.vkAllocateMemory(context_.device, &info, nullptr, &block.memory); r != VK_SUCCESS) {
-    Error error = error_of(r, "vkAllocateMemory", __FILE__, __LINE__);
-    std::uint32_t heap = context_.memory.memoryTypes[type].heapIndex;
-    Bytes held = 0;
-    for (const Block& b : blocks_)
-      if (context_.memory.memoryTypes[b.type].heapIndex == heap) held += b.bytes;
+  const std::uint32_t heap = context_.memory.memoryTypes[type].heapIndex;
+  Bytes held = 0;
+  for (const Block& b : blocks_)
+    if (context_.memory.memoryTypes[b.type].heapIndex == heap) held += b.bytes;
+  // A driver that runs on the processor would go on giving memory until the machine has none.
+  const bool fits = bytes <= context_.memory.memoryHeaps[heap].size && held <= context_.memory.memoryHeaps[heap].size - bytes;
+  VkResult r = fits ? vk.vkAllocateMemory(context_.device, &info, nullptr, &block.memory) : VK_ERROR_OUT_OF_DEVICE_MEMORY;
+  if (r != VK_SUCCESS) {
+    Error error = fits ? error_of(r, "vkAllocateMemory", __FILE__, __LINE__) : Error{Code::out_of_memory, "allocate"};
     error.message += ": " + (label.empty() ? std::string("buffer") : label) + " needs " + megabytes(bytes) + " on " + context_.info.id + ", which holds " +
                      megabytes(held) + " of a heap of " + megabytes(context_.memory.memoryHeaps[heap].size);
     return error;
@@ -90,9 +93,9 @@ Result<std::list<Block>::iterator> Allocator::add(std::uint32_t type, Bytes byte
   constexpr VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
   if ((context_.memory.memoryTypes[type].propertyFlags & host) == host) {
     void* at = nullptr;
-    if (VkResult r = vk.vkMapMemory(context_.device, block.memory, 0, VK_WHOLE_SIZE, 0, &at); r != VK_SUCCESS) {
+    if (VkResult mapped = vk.vkMapMemory(context_.device, block.memory, 0, VK_WHOLE_SIZE, 0, &at); mapped != VK_SUCCESS) {
       vk.vkFreeMemory(context_.device, block.memory, nullptr);
-      return error_of(r, "vkMapMemory", __FILE__, __LINE__);
+      return error_of(mapped, "vkMapMemory", __FILE__, __LINE__);
     }
     block.mapped = static_cast<std::byte*>(at);
   }

@@ -19,7 +19,12 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims) {
   return groups(divide_up(std::uint64_t{p.rows} * divide_up(p.columns, 8), 64));
 }
 
-std::optional<std::string> refuse(const Segment& s, const Node& n, const Info& info) { return refuse_weight(s, n.in[0], info, "w"); }
+std::optional<std::string> refuse(const Segment& s, const Node& n, const Info& info) {
+  const Bytes rows = std::min<Bytes>(256, static_cast<Bytes>(shape_of(s, n.in[0], 0))), part = rows * 4 * static_cast<Bytes>(shape_of(s, n.in[0], 1));
+  if (part > info.limits.max_binding)
+    return std::to_string(rows) + " unpacked rows are " + std::to_string(part) + " bytes, " + info.id + " binds at most " + std::to_string(info.limits.max_binding);
+  return refuse_weight(s, n.in[0], info, "w");
+}
 
 Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {
   const Node& n = s.nodes[index];
