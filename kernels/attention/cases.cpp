@@ -40,8 +40,10 @@ Case make(const Shape& p) {
   Fill table;
   for (std::int64_t i = 0; i < count; ++i)
     for (std::int64_t c = 0; c < columns; ++c) table.values.push_back(double(pages - 1 - (c * count + i)));
-  Fill keys = state_fill(pages, p.page_size * kv, -p.scale, p.scale), values = state_fill(pages, p.page_size * kv, -1, 1);
-  if (p.poison)
+  Fill keys{-p.scale, p.scale, {}}, values{-1, 1, {}};
+  if (p.poison) {
+    keys = state_fill(pages, p.page_size * kv, -p.scale, p.scale);
+    values = state_fill(pages, p.page_size * kv, -1, 1);
     for (std::int64_t i = 0; i < count; ++i)
       for (std::int64_t r = p.parts[i].past; r < columns * p.page_size; ++r) {
         const auto page = static_cast<std::int64_t>(table.values[i * columns + r / p.page_size]);
@@ -50,6 +52,7 @@ Case make(const Shape& p) {
           keys.values[at] = values.values[at] = e % 2 ? 3e4 : -3e4;
         }
       }
+  }
   return {p.name, b.take(), {rows, count},
           {{in.q, {-p.scale, p.scale, {}}}, {in.k, {-p.scale, p.scale, {}}}, {in.sequences, sequence_fill(p.parts)}, {in.page_table, table},
            {in.k_pages, keys}, {in.v_pages, values}},
