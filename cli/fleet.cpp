@@ -1,6 +1,7 @@
 #include "cli/fleet.h"
 
 #include "backends/all.h"
+#include "hal/layers/validate.h"
 #include "probes/discover/discover.h"
 
 namespace switchyard::cli {
@@ -18,7 +19,18 @@ Fleet::Fleet(const Global& global) : validate_(global.validate) {
 hal::DeviceRef Fleet::open(const std::string& name) {
   auto device = devices_->open(name);
   if (!device) fail(device.error().code == hal::Code::not_found ? no_device : exit_code(device.error()), hal::describe(device.error()));
-  return *device;
+  if (!validate_ && !trace_) return *device;
+  hal::DeviceRef& layered = layered_[device->get()];
+  if (!layered) {
+    layered = *device;
+    if (validate_) layered = hal::validate(layered, [](const hal::Error& error) { say("check: " + hal::describe(error)); });
+    if (trace_) layered = trace_->wrap(layered);
+  }
+  return layered;
+}
+
+void Fleet::finish() {
+  if (trace_) check(trace_->flush());
 }
 
 }  // namespace switchyard::cli

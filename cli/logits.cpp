@@ -34,6 +34,7 @@ void run(const Arguments& a, const Global& global) {
   auto& engine = placed.engine;
   auto session = check(engine->create_session());
   std::vector<float> logits = check(engine->feed(*session, tokens, scheduler::WantLogits::all));
+  fleet.finish();
   write_safetensors(a.out, logits, tokens.size(), static_cast<std::size_t>(engine->model().config.vocab));
   say("logits of " + std::to_string(tokens.size()) + " tokens in " + std::to_string(engine->steps()) + " steps written to " + a.out);
 }

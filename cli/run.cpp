@@ -66,6 +66,7 @@ void run(const Arguments& a, const Global& global) {
     logits = check(engine->feed(*session, {&made.back(), 1}, scheduler::WantLogits::last));
   }
   const auto end = clock();
+  fleet.finish();
   const double prefill = seconds(begin, prefilled), decode = seconds(prefilled, end);
 
   if (global.json) {
