@@ -107,8 +107,7 @@ std::vector<std::string> features(const Query& query, const std::string& extensi
   for (const Extension& e : known)
     if (has_word(extensions, e.name) && std::find(words.begin(), words.end(), e.word) == words.end()) words.emplace_back(e.word);
   if (query.number<cl_bool>(CL_DEVICE_HOST_UNIFIED_MEMORY)) words.emplace_back("host_memory");
-  // Work items hold short vectors in registers of that width: true of processors, not of GPUs.
-  if (query.number<cl_uint>(CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT) >= 8) words.emplace_back("vector_8");
+  if (query.number<cl_bool>(CL_DEVICE_HOST_UNIFIED_MEMORY)) words.emplace_back("host_memory");
   return words;
 }
 
