@@ -99,6 +99,7 @@ TEST_P(Queue, CopiesToAndFromEveryOtherDevice) {
     DeviceRef other = open_device(id);
     ASSERT_TRUE(other);
     auto foreign = other->allocate({size, Memory::device, "foreign"});
+    if (!foreign && foreign.error().code == Code::out_of_memory) continue;  // too small a device
     ASSERT_OK(foreign);
     BufferRef mine = buffer(size), back = buffer(size);
     ASSERT_TRUE(mine && back);
