@@ -107,7 +107,6 @@ std::vector<std::string> features(const Query& query, const std::string& extensi
   for (const Extension& e : known)
     if (has_word(extensions, e.name) && std::find(words.begin(), words.end(), e.word) == words.end()) words.emplace_back(e.word);
   if (query.number<cl_bool>(CL_DEVICE_HOST_UNIFIED_MEMORY)) words.emplace_back("host_memory");
-  if (query.number<cl_bool>(CL_DEVICE_HOST_UNIFIED_MEMORY)) words.emplace_back("host_memory");
   return words;
 }
 

@@ -1,5 +1,7 @@
 // An op's case as a graph device can run it: every dim fixed, one sequence, its context within one page.
 #pragma once
+#include <random>
+
 #include <cmath>
 
 #include "kernels/attention/attention.h"
@@ -32,12 +34,19 @@ inline void widen_page(Case& c, std::int64_t past, std::int64_t rows) {
     auto& shape = c.segment.values[v].shape;
     shape[0] = Dim::fixed(pages);
     shape[1] = Dim::fixed(a.page_size);
-    std::vector<double> old = std::move(c.fills[v].values), now(static_cast<std::size_t>(pages * a.page_size * row), 300.0);
+    kernels::Fill& fill = c.fills[v];
+    std::vector<double> old = std::move(fill.values), now(static_cast<std::size_t>(pages * a.page_size * row), 300.0);
+    if (old.empty()) {  // filled from a range: any numbers of it
+      std::mt19937_64 random(v);
+      std::uniform_real_distribution<double> uniform(fill.lo, fill.hi);
+      old.resize(1009);
+      for (double& x : old) x = uniform(random);
+    }
     for (std::int64_t i = 0; i < past * row; ++i) {
       double x = old[static_cast<std::size_t>(i) % old.size()];
       now[static_cast<std::size_t>(page * a.page_size * row + i)] = std::abs(x) > 1e4 ? 0.5 : x;
     }
-    c.fills[v].values = std::move(now);
+    fill.values = std::move(now);
   }
 }
 
