@@ -57,6 +57,16 @@ void Rig::print() const {
   std::printf("\n");
 }
 
+std::vector<std::string> Rig::silent() const {
+  std::map<std::string, int> compared;
+  for (const auto& [row, cells] : table_)
+    for (const auto& [device, count] : cells) compared[device] += count.passed + count.failed;
+  std::vector<std::string> ids;
+  for (const auto& [device, runs] : compared)
+    if (runs == 0) ids.push_back(device);
+  return ids;
+}
+
 std::string test_name(std::string text) {
   for (char& c : text)
     if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
@@ -136,6 +146,7 @@ namespace {
 class Table : public ::testing::Environment {
   void TearDown() override {
     Rig::get().print();
+    for (const std::string& id : Rig::get().silent()) ADD_FAILURE() << id << " declined all it was asked: nothing was compared on it";
     Rig::get().close();
   }
 };

@@ -23,6 +23,7 @@ class Rig {
   hal::DeviceRef open(const std::string& id);  // null, and a test failure, where it cannot be opened
   Count& count(const std::string& row, const std::string& device) { return table_[row][device]; }
   void print() const;
+  std::vector<std::string> silent() const;  // devices that were asked and compared nothing
   void close() { open_.clear(); }
 
  private:

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/common/cpu/isa.h"
 #include "kernels/sampling/cpu/params.h"
 #include "kernels/sampling/sampling.h"
@@ -27,12 +29,10 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   p.temperature = attrs.temperature;
   p.top_p = attrs.top_p;
   l.set_args(p);
-  std::uint32_t ids = no_value;
-  if (attrs.temperature > 0) {
-    ids = static_cast<std::uint32_t>(s.values.size() + lowered.temporaries.size());
-    lowered.temporaries.push_back({DType::i32, s.values[n.in[0]].shape});
-  }
-  l.arguments = {{n.in[0]}, {n.in[1]}, {n.out[0], 0, 0, true}, {ids, 0, 0, true}};
+  // Token ids in the order of their logits, as many as may be drawn.
+  if (attrs.temperature > 0)
+    l.thread_scratch = 4 * (attrs.top_k > 0 ? std::min(p.vocabulary, static_cast<std::uint32_t>(attrs.top_k)) : p.vocabulary);
+  l.arguments = {{n.in[0]}, {n.in[1]}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));
   return ok();
 }

@@ -119,10 +119,10 @@ void sampling(const hal::CallArgs* a) {
   const auto* logits = static_cast<const float*>(a->pointers[0]);
   const auto* uniform = static_cast<const float*>(a->pointers[1]);
   auto* token = static_cast<std::int32_t*>(a->pointers[2]);
-  auto* ids = static_cast<std::int32_t*>(a->pointers[3]);
+  auto* ids = static_cast<std::int32_t*>(a->thread_scratch);
   for (std::uint64_t r = a->first_tile; r < a->last_tile; ++r) {
     const float* row = logits + r * p.vocabulary;
-    token[r] = p.temperature == 0.0f ? largest(row, p.vocabulary) : draw(row, p.vocabulary, ids + r * p.vocabulary, p, uniform[r]);
+    token[r] = p.temperature == 0.0f ? largest(row, p.vocabulary) : draw(row, p.vocabulary, ids, p, uniform[r]);
   }
 }
 
