@@ -65,14 +65,13 @@ TEST_P(OnDevice, LogitsAndGreedyTokensAreTheGoldens) {
 INSTANTIATE_TEST_SUITE_P(Models, OnDevice,
                          testing::Combine(testing::Values("dense-hybrid-f32", "moe-hybrid-f32", "moe-hybrid-g2-f32", "dense-transformer-f32", "pure-mamba-f32"),
                                           testing::Values("cpu:0", "sim:kernel", "sim:graph")),
-                         [](const auto& i) {
-                           std::string name = std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param);
-                           for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-                           return name;
-                         });
+                         [](const auto& i) { return test::as_name(std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param)); });
 
-TEST(Engine, MixedStepsAreBitEqualToLoneOnes) {
-  auto engine = open_engine("moe-hybrid-f32", {open_device("cpu:0")});
+struct OnFound : testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Devices, OnFound, testing::ValuesIn(test::found_devices()), [](const auto& i) { return test::as_name(i.param); });
+
+TEST_P(OnFound, MixedStepsAreBitEqualToLoneOnes) {
+  auto engine = open_engine("moe-hybrid-f32", {open_device(GetParam())});
   auto g = golden("moe-hybrid-f32");
   auto a = g.tokens(7), b = g.tokens(64);
   auto lone_a = session_of(*engine), lone_b = session_of(*engine);

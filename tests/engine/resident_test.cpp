@@ -7,11 +7,11 @@
 namespace switchyard {
 namespace {
 
-struct Resident : testing::TestWithParam<const char*> {};
+struct Resident : testing::TestWithParam<std::tuple<const char*, std::string>> {};
 
 TEST_P(Resident, AtMostATenthAboveTheFile) {
-  auto device = test::open_device("cpu:0");
-  std::string name = GetParam();
+  auto device = test::open_device(std::get<1>(GetParam()));
+  std::string name = std::get<0>(GetParam());
   auto model = models::load(test::oracle_path("gguf/" + name + ".gguf"));
   ASSERT_TRUE(model) << hal::describe(model.error());
   const double file = static_cast<double>(model->file_bytes);
@@ -25,13 +25,10 @@ TEST_P(Resident, AtMostATenthAboveTheFile) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Resident,
-                         testing::Values("moe-hybrid-f32", "moe-hybrid-f16", "moe-hybrid-bf16", "moe-hybrid-q8_0", "quant256-q4_0", "quant256-q4_k",
-                                         "quant256-q5_k", "quant256-q6_k"),
-                         [](const auto& i) {
-                           std::string n = i.param;
-                           for (char& c : n) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-                           return n;
-                         });
+                         testing::Combine(testing::Values("moe-hybrid-f32", "moe-hybrid-f16", "moe-hybrid-bf16", "moe-hybrid-q8_0", "quant256-q4_0",
+                                                          "quant256-q4_k", "quant256-q5_k", "quant256-q6_k"),
+                                          testing::ValuesIn(test::found_devices())),
+                         [](const auto& i) { return test::as_name(std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param)); });
 
 }  // namespace
 }  // namespace switchyard

@@ -21,4 +21,18 @@ inline hal::DeviceRef open_device(const std::string& id, const std::vector<std::
   throw std::runtime_error("no device " + id + "; found:" + found);
 }
 
+// Every device found, in the order of the backends; sims are not among them.
+inline std::vector<std::string> found_devices() {
+  std::vector<std::string> ids;
+  for (auto& backend : backends::all({}))
+    for (const hal::Info& info : backend->discover().devices) ids.push_back(info.id);
+  return ids;
+}
+
+// "vulkan:0" as part of a test's name.
+inline std::string as_name(std::string text) {
+  for (char& c : text) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return text;
+}
+
 }  // namespace switchyard::test
