@@ -11,6 +11,7 @@ namespace switchyard::probes {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr hal::Bytes evict_bytes = 64u << 20;  // read, and as many written: more than a last-level cache holds
 constexpr auto patience = std::chrono::minutes(2);  // for one submission
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -108,6 +109,15 @@ hal::Result<Runner::Timed> Runner::submit(int runs) {
   return Timed{std::max(0.0, std::chrono::duration<double>(timing->end - timing->begin).count()), seconds_since(begin)};
 }
 
+hal::Status Runner::evict() {
+  if (!another_) {
+    HAL_TRY(other_, device_.allocate({evict_bytes, hal::Memory::device, "other"}));
+    HAL_TRY(another_, device_.allocate({evict_bytes, hal::Memory::device, "another"}));
+  }
+  HAL_CHECK(queue_->submit({{}, {hal::Copy{{other_, 0, evict_bytes}, {another_, 0, evict_bytes}}}, {{timeline_, ++submitted_}}, nullptr}));
+  return timeline_->wait(submitted_, patience);
+}
+
 hal::Result<Stat> Runner::time(const Effort& effort) {
   auto began = Clock::now();
   double once = 0;
@@ -118,9 +128,10 @@ hal::Result<Stat> Runner::time(const Effort& effort) {
     once = t.device > 0 ? t.device : t.host;
     ++warmup;
   } while (warmup < effort.warmup && seconds_since(began) < effort.limit_seconds / 4);
-  int runs = std::clamp(static_cast<int>(std::ceil(effort.sample_seconds / std::max(once, 1e-7))), 1, 200);
+  int runs = effort.cold ? 1 : std::clamp(static_cast<int>(std::ceil(effort.sample_seconds / std::max(once, 1e-7))), 1, 200);
   std::vector<double> samples;
   while (samples.empty() || (static_cast<int>(samples.size()) < effort.samples && seconds_since(began) < effort.limit_seconds)) {
+    if (effort.cold) HAL_CHECK(evict());
     HAL_TRY(Timed t, submit(runs));
     samples.push_back((t.device > 0 ? t.device : t.host) / runs);
   }

@@ -15,8 +15,10 @@ struct Effort {
   int warmup = 2;              // repetitions before the first sample
   double sample_seconds = 2e-3;  // wanted length of a sample
   double limit_seconds = 1.0;  // after this no further sample is begun; one is always taken
+  // Before each sample (then of one run) caches are filled with other data: in a model the other layers do that.
+  bool cold = true;
 };
-inline constexpr Effort quick_effort{5, 1, 1e-3, 0.25};
+inline constexpr Effort quick_effort{5, 1, 1e-3, 0.25, true};
 
 // Data of constants that have none: random within each row block, repeated over the tensor. Enough for speed, not for text.
 std::vector<std::byte> filler(const hal::Tensor& tensor, std::uint64_t seed);
@@ -43,6 +45,7 @@ class Runner {
   };
   explicit Runner(hal::Device& device) : device_(device) {}
   hal::Result<Timed> submit(int runs);
+  hal::Status evict();
 
   hal::Device& device_;
   hal::Segment segment_;
@@ -50,6 +53,7 @@ class Runner {
   std::shared_ptr<hal::Queue> queue_;
   hal::TimelineRef timeline_;
   hal::Run run_;
+  hal::BufferRef other_, another_;  // what caches are filled with
   std::uint64_t submitted_ = 0;
   double compile_seconds_ = 0;
 };

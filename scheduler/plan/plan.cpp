@@ -69,6 +69,21 @@ std::optional<RunnerUp> runner_up(const Problem& p, const Chain& c, const Placem
   return r;
 }
 
+// One device for all, if that is within `simple_enough` of the best: fewer parts, for less than measurements can tell apart.
+void prefer_one_device(const Chain& chain, ChainResult& solved) {
+  ChainResult simple = solved;
+  for (std::size_t d = 0; d < chain.devices; ++d) {
+    Placement x(chain.units, d);
+    double cost = cost_of(chain, x);
+    if (cost <= solved.cost * (1 + simple_enough) && fits(chain, x) && (simple.placement == solved.placement || cost < simple.cost)) {
+      simple.placement = x;
+      simple.cost = cost;
+    }
+  }
+  simple.optimal = simple.bound >= simple.cost * (1 - 1e-9);
+  solved = simple;
+}
+
 void write_memory(const Problem& p, const Chain& c, const Placement& x, Plan& plan) {
   auto used = bytes_of(c, x);
   for (std::size_t r = 0; r < p.rows.size(); ++r) {
@@ -88,6 +103,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
   Chain chain = p.chain(cost, request, request.mode, true);
   ChainResult solved = solve(chain);
   if (solved.placement.empty()) return hal::Error{hal::Code::internal, "a unit without a device passed the check for one"};
+  if (solved.fits && request.mode != Mode::memory) prefer_one_device(chain, solved);
   const Placement& x = solved.placement;
 
   Plan plan;

@@ -98,6 +98,10 @@ struct Plan {
   std::vector<std::string> devices() const;  // one per unit
 };
 
+// A plan on one device is preferred to one on several that is better by no more than this share: measurements are not that
+// exact. Such a plan is not called optimal; its gap is shown.
+inline constexpr double simple_enough = 0.01;
+
 // What a device would take of a unit: the default asks the kernel library with the door's Info, so that plans can be made for a
 // machine that is not here.
 using ClaimFunction = std::function<hal::Claim(const hal::Info&, const hal::Segment&)>;

@@ -117,7 +117,7 @@ TEST(Measure, TheProcessorIsReal) {
 TEST(Measure, OpsTimedCasesEndUpInTheTable) {
   auto device = test::open_device("sim:kernel", {sim_kernel});
   std::vector<std::string> notes;
-  Effort once{1, 1, 1e-6, 1e-6};
+  Effort once{1, 1, 1e-6, 1e-6, false};
   auto entries = measure_op(*device, *kernels::find_op("rmsnorm"), once, notes);
   ASSERT_TRUE(entries) << hal::describe(entries.error());
   ASSERT_FALSE(entries->empty());

@@ -43,6 +43,29 @@ TEST(Plan, SmallModelGoesWhereItIsFastestAndIsProven) {
     EXPECT_NE(text.find(word), std::string::npos) << word << "\n" << text;
 }
 
+TEST(Plan, OneDeviceIsPreferredToAGainWithinTheNoise) {
+  for (double megabytes : {0.5, 50.0}) {  // of an embedding that costs nothing on another device
+    auto p = place("two-cards");
+    auto request = model(8, 100);
+    request.units[0] = test::unit("embed", -1, megabytes);
+    const probes::Stat nothing{1e-9, 1e-9, 1e-9, 0, 5, 1, 1};
+    for (auto& d : p.profile.devices) {
+      d.to_device.points = {{4096, nothing}};
+      d.read.per_second = d.id == "vulkan:0" ? 100e9 : 1e9;
+      if (d.id == "cpu:0") d.units.push_back({probes::unit_key(request.units[0].segment), "embed", {1, 1, 0, 1}, 0, 0, nothing});
+    }
+    p.profile.links.push_back({"cpu:0", "vulkan:0", "staged", {{{4096, nothing}}}});
+    auto plan = make_plan(p.machine, p.profile, request, take_all);
+    ASSERT_TRUE(plan) << hal::describe(plan.error());
+    const bool small = megabytes < 1;
+    EXPECT_EQ(plan->layers[0].device, small ? "vulkan:0" : "cpu:0") << explain(*plan);
+    EXPECT_EQ(plan->layers[1].device, "vulkan:0");
+    EXPECT_EQ(plan->optimal, !small);
+    EXPECT_EQ(plan->gap > 0, small);
+    EXPECT_LE(plan->gap, simple_enough);
+  }
+}
+
 TEST(Plan, LargeModelSpillsAndNeverOvercommits) {
   auto p = place("laptop");
   auto request = model(24, 400);  // about 12 GB of weights; the card has 7
