@@ -8,7 +8,7 @@ namespace {
 
 // Longer than the gap between two launches of one step of a model, far shorter than a time slice.
 constexpr std::chrono::microseconds spin_time{30};
-constexpr std::uint32_t chunks_per_thread = 8;
+constexpr std::uint32_t chunks_per_thread = 32;  // small enough that tiles of unequal work even out
 
 inline void pause() {
 #if defined(__x86_64__)

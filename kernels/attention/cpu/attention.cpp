@@ -12,7 +12,6 @@ using kernels::attention::block_rows;
 using kernels::attention::chunk_positions;
 using kernels::attention::CpuParams;
 
-constexpr std::int64_t ahead = 32;  // positions
 constexpr float lowest = -3.0e38f;  // below any score; finite, so that differences of it are
 
 struct Where {
@@ -41,46 +40,38 @@ Where find_row(const std::int32_t* table, std::int64_t sequences, std::int64_t r
   return {};
 }
 
-// Pages of one kv head as rows of padded f32.
+// Pages of the kv heads [head, head + heads) as rows of padded f32.
 struct Pages {
   const CpuParams& p;
   const void* data;
   const std::int32_t* table;  // of the sequence
-  std::int64_t head;
+  std::int64_t head, heads;
 
-  std::int64_t element(std::int64_t position) const {
-    const std::int64_t row = std::int64_t{table[position / p.page_size]} * p.page_size + position % p.page_size;
-    return (row * p.kv_heads + head) * p.head_dim;
-  }
-
-  // Positions of one head lie a stride apart that no processor foresees.
-  void prefetch(std::int64_t position) const {
-    const std::int64_t size = p.half ? 2 : 4;
-    const char* from = static_cast<const char*>(data) + element(position) * size;
-    for (std::int64_t i = 0; i < p.head_dim * size; i += 64) __builtin_prefetch(from + i);
-  }
-
-  void read(std::int64_t position, float* to) const {
-    const std::int64_t d = p.head_dim, at = element(position);
-    std::int64_t i = 0;
-    if (p.half) {
-      const auto* from = static_cast<const std::uint16_t*>(data) + at;
-      for (; i + lanes <= d; i += lanes) store(to + i, load_f16(from + i));
-      if (i < d) {
-        std::uint16_t rest[lanes] = {};
-        std::memcpy(rest, from + i, static_cast<std::size_t>(d - i) * 2);
-        store(to + i, load_f16(rest));
-        i += lanes;
+  // Head h goes to to + h * stride.
+  void read(std::int64_t position, float* to, std::int64_t stride) const {
+    const std::int64_t d = p.head_dim, row = std::int64_t{table[position / p.page_size]} * p.page_size + position % p.page_size;
+    for (std::int64_t h = 0; h < heads; ++h, to += stride) {
+      const std::int64_t at = (row * p.kv_heads + head + h) * d;
+      std::int64_t i = 0;
+      if (p.half) {
+        const auto* from = static_cast<const std::uint16_t*>(data) + at;
+        for (; i + lanes <= d; i += lanes) store(to + i, load_f16(from + i));
+        if (i < d) {
+          std::uint16_t rest[lanes] = {};
+          std::memcpy(rest, from + i, static_cast<std::size_t>(d - i) * 2);
+          store(to + i, load_f16(rest));
+          i += lanes;
+        }
+      } else {
+        const auto* from = static_cast<const float*>(data) + at;
+        for (; i + lanes <= d; i += lanes) store(to + i, load(from + i));
+        if (i < d) {
+          store(to + i, load_part(from + i, d - i));
+          i += lanes;
+        }
       }
-    } else {
-      const auto* from = static_cast<const float*>(data) + at;
-      for (; i + lanes <= d; i += lanes) store(to + i, load(from + i));
-      if (i < d) {
-        store(to + i, load_part(from + i, d - i));
-        i += lanes;
-      }
+      for (; i < p.padded_dim; i += lanes) store(to + i, vec{});
     }
-    for (; i < p.padded_dim; i += lanes) store(to + i, vec{});
   }
 };
 
@@ -100,116 +91,135 @@ void merge(const Partial& total, const Partial& chunk, std::int64_t padded) {
     store(total.values + i, load(total.values + i) * scales[0] + load(chunk.values + i) * scales[1]);
 }
 
-// A thread's memory: queries of a block, one chunk's scores, a few rows of keys or values as f32.
+constexpr std::int64_t at_once = 16;  // positions whose keys or values lie unpacked
+
+// A thread's memory: queries of a block, one chunk's scores, a few positions' keys or values as f32. A query of the block is
+// counted by kv head, then row, then head of the group.
 struct Memory {
-  float *queries, *scores, *rows, *largest, *sum, *values;
+  float *queries, *scores, *rows, *largest, *sum, *values, *totals, *heads_of_totals;
   Memory(void* scratch, const CpuParams& p) {
-    const std::int64_t most = std::int64_t{block_rows} * (p.heads / p.kv_heads), d = p.padded_dim;
+    const std::int64_t most = std::int64_t{block_rows} * p.heads, d = p.padded_dim;
     queries = static_cast<float*>(scratch);
     scores = queries + most * d;
     rows = scores + most * chunk_positions;
-    values = rows + 16 * d;
-    largest = values + most * d;
+    values = rows + at_once * p.kv_heads * d;
+    totals = values + most * d;
+    heads_of_totals = totals + most * d;
+    largest = heads_of_totals + 2 * most;
     sum = largest + most;
   }
 };
 
-void read_queries(const CpuParams& p, const float* q, const Where& w, std::int64_t head, const Memory& m) {
-  const std::int64_t group = p.heads / p.kv_heads, d = p.head_dim;
-  for (std::int64_t r = 0; r < w.rows; ++r)
-    for (std::int64_t g = 0; g < group; ++g) {
-      const float* from = q + ((w.first + r) * p.heads + head * group + g) * d;
-      float* to = m.queries + (r * group + g) * p.padded_dim;
-      for (std::int64_t i = 0; i < p.padded_dim; i += lanes) {
-        const std::int64_t left = d - i;
-        store(to + i, left > 0 ? load_part(from + i, left < lanes ? left : lanes) * p.scale : vec{});
-      }
+// The part of a block that a tile does: all its rows, some of the kv heads.
+struct Tile {
+  const CpuParams& p;
+  Where w;
+  std::int64_t head, heads, group;
+  Tile(const CpuParams& params, const Where& where, std::int64_t first, std::int64_t count)
+      : p(params), w(where), head(first), heads(count), group(params.heads / params.kv_heads) {}
+
+  std::int64_t queries() const { return heads * w.rows * group; }
+  std::int64_t row(std::int64_t query) const { return query / group % w.rows; }
+  // Of q and y: which row of head_dim elements.
+  std::int64_t place(std::int64_t query) const {
+    return (w.first + row(query)) * p.heads + (head + query / (group * w.rows)) * group + query % group;
+  }
+  // Positions of [begin, end) that a row sees.
+  std::int64_t count(std::int64_t r, std::int64_t begin, std::int64_t end) const {
+    const std::int64_t n = w.past + r + 1 - begin;
+    return n < 0 ? 0 : n < end - begin ? n : end - begin;
+  }
+};
+
+void read_queries(const Tile& tile, const float* q, const Memory& m) {
+  const std::int64_t d = tile.p.head_dim, padded = tile.p.padded_dim, queries = tile.queries();
+  for (std::int64_t k = 0; k < queries; ++k)
+    for (std::int64_t i = 0; i < padded; i += lanes) {
+      const std::int64_t left = d - i;
+      const float* from = q + tile.place(k) * d + i;
+      store(m.queries + k * padded + i, left > 0 ? load_part(from, left < lanes ? left : lanes) * tile.p.scale : vec{});
     }
 }
 
-// Positions [begin, end) for all rows of the block: m.largest, m.sum, m.values. A row stops at its own position, and nothing
-// of one row touches another: its bits are those it would have alone.
-void do_chunk(const CpuParams& p, const Where& w, const Pages& keys, const Pages& values, std::int64_t begin, std::int64_t end, const Memory& m) {
-  const std::int64_t group = p.heads / p.kv_heads, padded = p.padded_dim;
-  auto count_of = [&](std::int64_t r) {  // positions of the chunk that row r sees
-    const std::int64_t n = w.past + r + 1 - begin;
-    return n < 0 ? 0 : n < end - begin ? n : end - begin;
-  };
-  const std::int64_t most = count_of(w.rows - 1);
-  for (std::int64_t s = 0; s < most; s += lanes) {
-    const std::int64_t n = most - s < lanes ? most - s : lanes;
-    for (std::int64_t i = 0; i < n; ++i) {
-      if (s + i + ahead < most) keys.prefetch(begin + s + i + ahead);
-      keys.read(begin + s + i, m.rows + i * padded);
+// A query times `lanes` unpacked keys; those behind the ones just read are older, and their scores are not used.
+inline vec dots(const float* query, const float* keys, std::int64_t padded) {
+  vec part[lanes];
+  for (int i = 0; i < lanes; i += 4) {
+    vec a = {}, b = {}, c = {}, e = {};
+    const float* k = keys + i * padded;
+    for (std::int64_t j = 0; j < padded; j += lanes) {
+      const vec x = load(query + j);
+      a += x * load(k + j);
+      b += x * load(k + padded + j);
+      c += x * load(k + 2 * padded + j);
+      e += x * load(k + 3 * padded + j);
     }
-    for (std::int64_t r = 0; r < w.rows; ++r) {
-      if (count_of(r) <= s) continue;
-      for (std::int64_t g = 0; g < group; ++g) {
-        const float* query = m.queries + (r * group + g) * padded;
-        vec part[lanes];
-        for (int i = 0; i < lanes; i += 4) {  // rows behind n hold older keys: their scores are not used
-          vec a = {}, b = {}, c = {}, e = {};
-          const float* k = m.rows + i * padded;
-          for (std::int64_t j = 0; j < padded; j += lanes) {
-            const vec x = load(query + j);
-            a += x * load(k + j);
-            b += x * load(k + padded + j);
-            c += x * load(k + 2 * padded + j);
-            e += x * load(k + 3 * padded + j);
-          }
-          part[i] = a, part[i + 1] = b, part[i + 2] = c, part[i + 3] = e;
-        }
-        store(m.scores + (r * group + g) * chunk_positions + s, sums(part));
-      }
+    part[i] = a, part[i + 1] = b, part[i + 2] = c, part[i + 3] = e;
+  }
+  return sums(part);
+}
+
+// to += sum over n of weight[i] * values[i], in order.
+inline void add_values(const float* values, const float* weight, std::int64_t n, float* to, std::int64_t padded) {
+  std::int64_t j = 0;
+  for (; j + 4 * lanes <= padded; j += 4 * lanes) {
+    vec a = load(to + j), b = load(to + j + lanes), c = load(to + j + 2 * lanes), e = load(to + j + 3 * lanes);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const float* v = values + i * padded + j;
+      a += load(v) * weight[i];
+      b += load(v + lanes) * weight[i];
+      c += load(v + 2 * lanes) * weight[i];
+      e += load(v + 3 * lanes) * weight[i];
+    }
+    store(to + j, a), store(to + j + lanes, b), store(to + j + 2 * lanes, c), store(to + j + 3 * lanes, e);
+  }
+  for (; j < padded; j += lanes) {
+    vec a = load(to + j);
+    for (std::int64_t i = 0; i < n; ++i) a += load(values + i * padded + j) * weight[i];
+    store(to + j, a);
+  }
+}
+
+// Scores of a row as weights; what is known of it so far but the values.
+inline void soften(float* score, std::int64_t n, float* peak_of_row, float* sum_of_row) {
+  for (std::int64_t i = n; i % lanes != 0; ++i) score[i] = lowest;
+  vec top = splat(lowest), total = {};
+  for (std::int64_t i = 0; i < n; i += lanes) top = max(top, load(score + i));
+  const float peak = largest(top);
+  for (std::int64_t i = 0; i < n; i += lanes) {
+    const vec e = exp(load(score + i) - peak);
+    store(score + i, e);
+    total += e;
+  }
+  *peak_of_row = peak;
+  *sum_of_row = sum(total);
+}
+
+// Positions [begin, end) for all queries of the tile: m.largest, m.sum, m.values. A row stops at its own position, and nothing
+// of one query touches another: its bits are those it would have alone.
+void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const std::int32_t* table, std::int64_t begin, std::int64_t end, const Memory& m) {
+  const std::int64_t padded = tile.p.padded_dim, queries = tile.queries(), stride = at_once * padded, per_head = tile.w.rows * tile.group;
+  const Pages keys{tile.p, k_pages, table, tile.head, tile.heads}, values{tile.p, v_pages, table, tile.head, tile.heads};
+  const std::int64_t most = tile.count(tile.w.rows - 1, begin, end);
+  for (std::int64_t s = 0; s < most; s += at_once) {
+    const std::int64_t n = most - s < at_once ? most - s : at_once;
+    for (std::int64_t i = 0; i < n; ++i) keys.read(begin + s + i, m.rows + i * padded, stride);
+    for (std::int64_t k = 0; k < queries; ++k) {
+      const std::int64_t left = tile.count(tile.row(k), begin, end) - s;
+      for (std::int64_t i = 0; i < at_once && i < left; i += lanes)
+        store(m.scores + k * chunk_positions + s + i, dots(m.queries + k * padded, m.rows + k / per_head * stride + i * padded, padded));
     }
   }
-  for (std::int64_t r = 0; r < w.rows; ++r)
-    for (std::int64_t g = 0; g < group; ++g) {
-      const std::int64_t n = count_of(r), row = r * group + g;
-      float* score = m.scores + row * chunk_positions;
-      for (std::int64_t i = n; i % lanes != 0; ++i) score[i] = lowest;
-      vec top = splat(lowest), total = {};
-      for (std::int64_t i = 0; i < n; i += lanes) top = max(top, load(score + i));
-      const float peak = largest(top);
-      for (std::int64_t i = 0; i < n; i += lanes) {
-        const vec e = exp(load(score + i) - peak);
-        store(score + i, e);
-        total += e;
-      }
-      m.largest[row] = peak;
-      m.sum[row] = sum(total);
-      for (std::int64_t j = 0; j < padded; j += lanes) store(m.values + row * padded + j, vec{});
-    }
-  for (std::int64_t s = 0; s < most; s += 16) {
-    const std::int64_t n = most - s < 16 ? most - s : 16;
-    for (std::int64_t i = 0; i < n; ++i) {
-      if (s + i + ahead < most) values.prefetch(begin + s + i + ahead);
-      values.read(begin + s + i, m.rows + i * padded);
-    }
-    for (std::int64_t r = 0; r < w.rows; ++r) {
-      const std::int64_t left = count_of(r) - s, use = left < n ? left : n;
-      if (use <= 0) continue;
-      for (std::int64_t g = 0; g < group; ++g) {
-        const float* weight = m.scores + (r * group + g) * chunk_positions + s;
-        float* to = m.values + (r * group + g) * padded;
-        std::int64_t j = 0;
-        for (; j + 4 * lanes <= padded; j += 4 * lanes) {
-          vec a = load(to + j), b = load(to + j + lanes), c = load(to + j + 2 * lanes), e = load(to + j + 3 * lanes);
-          for (std::int64_t i = 0; i < use; ++i) {
-            const float* v = m.rows + i * padded + j;
-            a += load(v) * weight[i];
-            b += load(v + lanes) * weight[i];
-            c += load(v + 2 * lanes) * weight[i];
-            e += load(v + 3 * lanes) * weight[i];
-          }
-          store(to + j, a), store(to + j + lanes, b), store(to + j + 2 * lanes, c), store(to + j + 3 * lanes, e);
-        }
-        for (; j < padded; j += lanes) {
-          vec a = load(to + j);
-          for (std::int64_t i = 0; i < use; ++i) a += load(m.rows + i * padded + j) * weight[i];
-          store(to + j, a);
-        }
-      }
+  for (std::int64_t k = 0; k < queries; ++k) {
+    soften(m.scores + k * chunk_positions, tile.count(tile.row(k), begin, end), m.largest + k, m.sum + k);
+    for (std::int64_t j = 0; j < padded; j += lanes) store(m.values + k * padded + j, vec{});
+  }
+  for (std::int64_t s = 0; s < most; s += at_once) {
+    const std::int64_t n = most - s < at_once ? most - s : at_once;
+    for (std::int64_t i = 0; i < n; ++i) values.read(begin + s + i, m.rows + i * padded, stride);
+    for (std::int64_t k = 0; k < queries; ++k) {
+      const std::int64_t left = tile.count(tile.row(k), begin, end) - s;
+      if (left > 0) add_values(m.rows + k / per_head * stride, m.scores + k * chunk_positions + s, left < n ? left : n, m.values + k * padded, padded);
     }
   }
 }
@@ -258,59 +268,56 @@ void attention_append(const hal::CallArgs* a) {
   }
 }
 
-// A tile is (block of rows, kv head): the whole context. Arguments: q, sequences, page_table, k_pages, v_pages, y.
+// A tile is (block of rows, part of the kv heads): the whole context. Arguments: q, sequences, page_table, k_pages, v_pages, y.
 void attention_rows(const hal::CallArgs* a) {
   const auto& p = *static_cast<const CpuParams*>(a->args);
   const auto* sequences = static_cast<const std::int32_t*>(a->pointers[1]);
   const auto* table = static_cast<const std::int32_t*>(a->pointers[2]);
-  const std::int64_t group = p.heads / p.kv_heads, padded = p.padded_dim;
+  auto* y = static_cast<float*>(a->pointers[5]);
+  const std::int64_t count = a->dims[p.sequences_symbol], padded = p.padded_dim;
+  const std::int64_t blocks = p.blocks(a->dims[p.rows_symbol], count), parts = p.head_parts(blocks), heads = p.kv_heads / parts;
   const Memory m(a->thread_scratch, p);
-  float* totals = m.sum + block_rows * group;
-  float* heads_of_totals = totals + block_rows * group * padded;
-  for (std::int64_t tile = a->first_tile; tile < a->last_tile; ++tile) {
-    const std::int64_t head = tile % p.kv_heads;
-    const Where w = find_block(sequences, a->dims[p.sequences_symbol], tile / p.kv_heads);
+  auto total = [&](std::int64_t k) { return Partial{m.heads_of_totals + 2 * k, m.heads_of_totals + 2 * k + 1, m.totals + k * padded}; };
+  for (std::int64_t t = a->first_tile; t < a->last_tile; ++t) {
+    const Where w = find_block(sequences, count, t / parts);
     if (w.sequence < 0) continue;
-    const std::int32_t* pages = table + w.sequence * p.columns;
-    read_queries(p, static_cast<const float*>(a->pointers[0]), w, head, m);
-    auto total = [&](std::int64_t i) { return Partial{heads_of_totals + 2 * i, heads_of_totals + 2 * i + 1, totals + i * padded}; };
-    for (std::int64_t i = 0; i < w.rows * group; ++i) clear(total(i), padded);
+    const Tile tile(p, w, t % parts * heads, heads);
+    read_queries(tile, static_cast<const float*>(a->pointers[0]), m);
+    for (std::int64_t k = 0; k < tile.queries(); ++k) clear(total(k), padded);
     const std::int64_t context = w.past + w.rows;
     for (std::int64_t begin = 0; begin < context; begin += chunk_positions) {
       const std::int64_t end = begin + chunk_positions < context ? begin + chunk_positions : context;
-      do_chunk(p, w, {p, a->pointers[3], pages, head}, {p, a->pointers[4], pages, head}, begin, end, m);
-      for (std::int64_t i = 0; i < w.rows * group; ++i)
-        if (w.past + i / group >= begin) merge(total(i), {m.largest + i, m.sum + i, m.values + i * padded}, padded);
+      do_chunk(tile, a->pointers[3], a->pointers[4], table + w.sequence * p.columns, begin, end, m);
+      for (std::int64_t k = 0; k < tile.queries(); ++k)
+        if (tile.count(tile.row(k), begin, end) > 0) merge(total(k), {m.largest + k, m.sum + k, m.values + k * padded}, padded);
     }
-    for (std::int64_t i = 0; i < w.rows * group; ++i)
-      finish(p, total(i), static_cast<float*>(a->pointers[5]) + ((w.first + i / group) * p.heads + head * group + i % group) * p.head_dim);
+    for (std::int64_t k = 0; k < tile.queries(); ++k) finish(p, total(k), y + tile.place(k) * p.head_dim);
   }
 }
 
-// A tile is (block of rows, kv head, part of the context). Arguments: q, sequences, page_table, k_pages, v_pages, partials
-// [split_rows, heads, chunks, padded_dim + lanes].
+// A tile is (block of rows, part of the context). Arguments: q, sequences, page_table, k_pages, v_pages, partials
+// [split_rows, heads, chunks, padded_dim + 16]: values, largest, sum.
 void attention_chunks(const hal::CallArgs* a) {
   const auto& p = *static_cast<const CpuParams*>(a->args);
   const auto* sequences = static_cast<const std::int32_t*>(a->pointers[1]);
   const auto* table = static_cast<const std::int32_t*>(a->pointers[2]);
   auto* partials = static_cast<float*>(a->pointers[5]);
-  const std::int64_t group = p.heads / p.kv_heads, padded = p.padded_dim, stride = padded + 16;
+  const std::int64_t padded = p.padded_dim, stride = padded + 16;
   const Memory m(a->thread_scratch, p);
-  for (std::int64_t tile = a->first_tile; tile < a->last_tile; ++tile) {
-    const std::int64_t part = tile % p.parts, head = tile / p.parts % p.kv_heads;
-    const Where w = find_block(sequences, a->dims[p.sequences_symbol], tile / p.parts / p.kv_heads);
-    const std::int64_t context = w.past + w.rows;
+  for (std::int64_t t = a->first_tile; t < a->last_tile; ++t) {
+    const Where w = find_block(sequences, a->dims[p.sequences_symbol], t / p.parts);
+    const std::int64_t context = w.past + w.rows, part = t % p.parts;
     if (w.sequence < 0 || part * chunk_positions >= context) continue;
-    const std::int32_t* pages = table + w.sequence * p.columns;
-    read_queries(p, static_cast<const float*>(a->pointers[0]), w, head, m);
+    const Tile tile(p, w, 0, p.kv_heads);
+    read_queries(tile, static_cast<const float*>(a->pointers[0]), m);
     for (std::int64_t chunk = part; chunk * chunk_positions < context; chunk += p.parts) {
       const std::int64_t begin = chunk * chunk_positions, end = begin + chunk_positions < context ? begin + chunk_positions : context;
-      do_chunk(p, w, {p, a->pointers[3], pages, head}, {p, a->pointers[4], pages, head}, begin, end, m);
-      for (std::int64_t i = 0; i < w.rows * group; ++i) {
-        float* to = partials + (((w.first + i / group) * p.heads + head * group + i % group) * p.chunks + chunk) * stride;
-        std::memcpy(to, m.values + i * padded, static_cast<std::size_t>(padded) * 4);
-        to[padded] = m.largest[i];
-        to[padded + 1] = m.sum[i];
+      do_chunk(tile, a->pointers[3], a->pointers[4], table + w.sequence * p.columns, begin, end, m);
+      for (std::int64_t k = 0; k < tile.queries(); ++k) {
+        float* to = partials + (tile.place(k) * p.chunks + chunk) * stride;
+        std::memcpy(to, m.values + k * padded, static_cast<std::size_t>(padded) * 4);
+        to[padded] = m.largest[k];
+        to[padded + 1] = m.sum[k];
       }
     }
   }

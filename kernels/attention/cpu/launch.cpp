@@ -14,17 +14,16 @@ namespace {
 
 std::uint32_t rows_of(const Launch& l, Dims dims) { return static_cast<std::uint32_t>(dims[static_cast<std::size_t>(l.args_as<CpuParams>().rows_symbol)]); }
 
-// Every sequence may leave its last block unfilled; a block has a row at least.
-std::uint32_t blocks_of(const Launch& l, Dims dims) {
-  const auto sequences = static_cast<std::uint32_t>(dims[static_cast<std::size_t>(l.args_as<CpuParams>().sequences_symbol)]);
-  return std::min(rows_of(l, dims), (rows_of(l, dims) + block_rows - 1) / block_rows + sequences);
+std::int64_t blocks_of(const Launch& l, Dims dims) {
+  return l.args_as<CpuParams>().blocks(rows_of(l, dims), dims[static_cast<std::size_t>(l.args_as<CpuParams>().sequences_symbol)]);
 }
 std::array<std::uint32_t, 3> append_grid(const Launch& l, Dims dims) { return {rows_of(l, dims), 1, 1}; }
 std::array<std::uint32_t, 3> rows_grid(const Launch& l, Dims dims) {
-  return {blocks_of(l, dims) * static_cast<std::uint32_t>(l.args_as<CpuParams>().kv_heads), 1, 1};
+  const std::int64_t blocks = blocks_of(l, dims);
+  return {static_cast<std::uint32_t>(blocks * l.args_as<CpuParams>().head_parts(blocks)), 1, 1};
 }
 std::array<std::uint32_t, 3> chunks_grid(const Launch& l, Dims dims) {
-  return {rows_grid(l, dims)[0] * static_cast<std::uint32_t>(l.args_as<CpuParams>().parts), 1, 1};
+  return {static_cast<std::uint32_t>(blocks_of(l, dims) * l.args_as<CpuParams>().parts), 1, 1};
 }
 std::array<std::uint32_t, 3> merge_grid(const Launch& l, Dims dims) {
   return {rows_of(l, dims) * static_cast<std::uint32_t>(l.args_as<CpuParams>().heads), 1, 1};
@@ -36,7 +35,7 @@ std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) 
 }
 
 template <int I>
-Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
+Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {
   static constexpr hal::Call append_table[] = SY_CPU_TABLE(attention_append);
   static constexpr hal::Call rows_table[] = SY_CPU_TABLE(attention_rows);
   static constexpr hal::Call chunks_table[] = SY_CPU_TABLE(attention_chunks);
@@ -56,10 +55,11 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   p.half = s.values[n.in[5]].dtype == DType::f16;
   p.chunks = static_cast<std::int32_t>((std::int64_t{p.columns} * p.page_size + chunk_positions - 1) / chunk_positions);
   p.parts = std::min(p.chunks, most_parts);
+  p.enough_tiles = 2 * info.limits.compute_units;
   p.scale = at.scale;
-  const auto most = static_cast<std::uint32_t>(block_rows * (at.heads / at.kv_heads)), padded = static_cast<std::uint32_t>(p.padded_dim);
-  // queries, scores, 16 rows, values, largest, sum; totals and their largest and sum
-  const std::uint32_t scratch = 4 * (most * (3 * padded + chunk_positions + 4) + 16 * padded);
+  const auto most = static_cast<std::uint32_t>(block_rows * at.heads), padded = static_cast<std::uint32_t>(p.padded_dim);
+  // Queries, values and totals; scores; four numbers per query; the unpacked keys or values of 16 positions.
+  const std::uint32_t scratch = 4 * (most * (3 * padded + chunk_positions + 4) + 16 * padded * static_cast<std::uint32_t>(at.kv_heads));
   auto add = [&](hal::Call call, const char* entry, auto grid, std::uint32_t thread_scratch, std::vector<Arg> arguments) {
     Launch l;
     l.call = call;
