@@ -84,6 +84,7 @@ void run(const Arguments& a, const Global& global) {
     return;
   }
   std::printf("\n");
+  std::fflush(stdout);  // before the words on stderr, also in a pipe
   if (!a.stats) return;
   char line[160];
   std::snprintf(line, sizeof line, "prefill %zu tokens in %.3f s (%.1f tokens/s), decode %zu tokens in %.3f s (%.1f tokens/s)", prompt.size(), prefill,
