@@ -37,11 +37,13 @@ std::vector<hal::Absence> left_out() {
   list.push_back({"sim", "not_built", "this build has no simulated devices", "build with backends/sim"});
 #endif
 #if !SWITCHYARD_HAVE_VULKAN
-  list.push_back({"vulkan", "not_built", "built without the Vulkan backend: its headers, volk or glslc were not found, or it was switched off",
+  list.push_back({"vulkan", "not_built",
+                  "built without the Vulkan backend: its headers, volk or glslc were not found, or it was switched off",
                   "install libvulkan-volk-dev and glslc, and build with -DSWITCHYARD_VULKAN=ON"});
 #endif
 #if !SWITCHYARD_HAVE_OPENCL
-  list.push_back({"opencl", "not_built", "built without the OpenCL backend: its headers were not found, or it was switched off",
+  list.push_back({"opencl", "not_built",
+                  "built without the OpenCL backend: its headers were not found, or it was switched off",
                   "install opencl-headers, and build with -DSWITCHYARD_OPENCL=ON"});
 #endif
   return list;

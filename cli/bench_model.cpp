@@ -28,7 +28,8 @@ double seconds_of(const std::function<void()>& work) {
 
 std::vector<std::int32_t> prompt_of(const Engine& engine, std::int64_t n) {
   std::vector<std::int32_t> tokens;
-  for (std::int64_t i = 0; i < n; ++i) tokens.push_back(static_cast<std::int32_t>((i * 7919 + 13) % engine.model().config.vocab));
+  for (std::int64_t i = 0; i < n; ++i)
+    tokens.push_back(static_cast<std::int32_t>((i * 7919 + 13) % engine.model().config.vocab));
   return tokens;
 }
 
@@ -72,7 +73,8 @@ void bench_model(const BenchArguments& a, const Global& global) {
   chosen.weights = a.weights;
   chosen.seed = a.seed;
   std::unique_ptr<Engine> engine;
-  const double load = seconds_of([&] { engine = place(a.placement, fleet, chosen.load(), std::max(a.prompt, a.generate + 64)).engine; });
+  const double load = seconds_of(
+      [&] { engine = place(a.placement, fleet, chosen.load(), std::max(a.prompt, a.generate + 64)).engine; });
 
   std::vector<Test> tests;
   auto add = [&](const std::string& name, std::int64_t tokens, const std::function<double()>& once) {
@@ -86,7 +88,8 @@ void bench_model(const BenchArguments& a, const Global& global) {
     tests.push_back({name, static_cast<double>(tokens), spread_of(std::move(samples))});
   };
   if (a.prompt > 0) add("pp" + std::to_string(a.prompt), a.prompt, [&] { return prefill(*engine, a.prompt); });
-  if (a.generate > 0) add("tg" + std::to_string(a.generate), a.generate, [&] { return decode(*engine, a.generate, 1); });
+  if (a.generate > 0)
+    add("tg" + std::to_string(a.generate), a.generate, [&] { return decode(*engine, a.generate, 1); });
   if (a.generate > 0 && a.parallel > 1)
     add("tg" + std::to_string(a.generate) + "x" + std::to_string(a.parallel), a.generate * a.parallel,
         [&] { return decode(*engine, a.generate, a.parallel); });
@@ -101,19 +104,30 @@ void bench_model(const BenchArguments& a, const Global& global) {
     for (double s : t.seconds.samples) samples.push_back(t.tokens / s);
     results.push_back({{"test", t.name},
                        {"device", devices},
-                       {"tokens_per_second", {{"median", t.tokens / t.seconds.median}, {"min", t.tokens / t.seconds.max}, {"max", t.tokens / t.seconds.min}, {"samples", samples}}}});
+                       {"tokens_per_second",
+                        {{"median", t.tokens / t.seconds.median},
+                         {"min", t.tokens / t.seconds.max},
+                         {"max", t.tokens / t.seconds.min},
+                         {"samples", samples}}}});
   }
   if (global.json) {
-    json out{{"schema", "switchyard.bench/1"}, {"model", engine->model().name}, {"seeded", engine->model().seeded}, {"results", results},
-             {"load_seconds", load}, {"peak_rss_bytes", usage.ru_maxrss * 1024}};
+    json out{{"schema", "switchyard.bench/1"},
+             {"model", engine->model().name},
+             {"seeded", engine->model().seeded},
+             {"results", results},
+             {"load_seconds", load},
+             {"peak_rss_bytes", usage.ru_maxrss * 1024}};
     std::printf("%s\n", out.dump(2).c_str());
     return;
   }
-  std::printf("%s on %s: loaded in %.2f s, peak memory %.2f GB\n", engine->model().name.c_str(), devices.c_str(), load, static_cast<double>(usage.ru_maxrss) * 1024 / 1e9);
-  std::printf("%-10s %12s %12s %12s   tokens/s, %lld runs\n", "test", "median", "min", "max", static_cast<long long>(a.repeats));
+  std::printf("%s on %s: loaded in %.2f s, peak memory %.2f GB\n", engine->model().name.c_str(), devices.c_str(), load,
+              static_cast<double>(usage.ru_maxrss) * 1024 / 1e9);
+  std::printf("%-10s %12s %12s %12s   tokens/s, %lld runs\n", "test", "median", "min", "max",
+              static_cast<long long>(a.repeats));
   for (const json& r : results) {
     const json& t = r["tokens_per_second"];
-    std::printf("%-10s %12.1f %12.1f %12.1f\n", r["test"].get<std::string>().c_str(), t["median"].get<double>(), t["min"].get<double>(), t["max"].get<double>());
+    std::printf("%-10s %12.1f %12.1f %12.1f\n", r["test"].get<std::string>().c_str(), t["median"].get<double>(),
+                t["min"].get<double>(), t["max"].get<double>());
   }
 }
 

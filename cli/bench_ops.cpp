@@ -54,7 +54,8 @@ std::vector<Row> rows_of(hal::Device& device, const BenchArguments& a) {
 void bench_ops(const BenchArguments& a, const Global& global) {
   if (!a.op.empty() && !kernels::find_op(a.op)) {
     std::string known;
-    for (const kernels::OpInfo* op : kernels::ops()) known += " " + std::string(op->name).substr(0, std::string(op->name).find('@'));
+    for (const kernels::OpInfo* op : kernels::ops())
+      known += " " + std::string(op->name).substr(0, std::string(op->name).find('@'));
     fail(usage, "--op " + a.op + ": known ops are" + known);
   }
   Fleet fleet(global);
@@ -71,19 +72,33 @@ void bench_ops(const BenchArguments& a, const Global& global) {
     double gb_s = 0, gflop_s = 0;
     for (const Row& r : rows) gb_s = std::max(gb_s, r.gb_s), gflop_s = std::max(gflop_s, r.gflop_s);
     if (!global.json)
-      std::printf("\n%s  %s\nbest rates of this run: %.1f GB/s, %.1f GFLOP/s; %% of limit against the one that binds\n%-16s %-44s %12s %9s %9s %10s\n",
-                  device->info().id.c_str(), device->info().name.c_str(), gb_s, gflop_s, "op", "case", "median", "GB/s", "GFLOP/s", "% of limit");
+      std::printf(
+          "\n%s  %s\nbest rates of this run: %.1f GB/s, %.1f GFLOP/s; %% of limit against the one that binds\n%-16s "
+          "%-44s %12s %9s %9s %10s\n",
+          device->info().id.c_str(), device->info().name.c_str(), gb_s, gflop_s, "op", "case", "median", "GB/s",
+          "GFLOP/s", "% of limit");
     for (const Row& r : rows) {
       const bool memory = r.gb_s / gb_s > r.gflop_s / gflop_s;
       const double percent = 100 * std::max(r.gb_s / gb_s, r.gflop_s / gflop_s);
-      results.push_back({{"op", r.op}, {"case", r.name}, {"device", r.device}, {"seconds", {{"median", r.seconds.median}, {"min", r.seconds.min}, {"max", r.seconds.max}, {"samples", r.seconds.samples}}},
-                         {"gb_per_second", r.gb_s}, {"gflop_per_second", r.gflop_s}, {"percent_of_limit", percent}, {"limit", memory ? "memory" : "compute"}});
+      results.push_back({{"op", r.op},
+                         {"case", r.name},
+                         {"device", r.device},
+                         {"seconds",
+                          {{"median", r.seconds.median},
+                           {"min", r.seconds.min},
+                           {"max", r.seconds.max},
+                           {"samples", r.seconds.samples}}},
+                         {"gb_per_second", r.gb_s},
+                         {"gflop_per_second", r.gflop_s},
+                         {"percent_of_limit", percent},
+                         {"limit", memory ? "memory" : "compute"}});
       if (!global.json)
-        std::printf("%-16s %-44.44s %9.3f ms %9.1f %9.1f %8.0f %s\n", r.op.c_str(), r.name.c_str(), r.seconds.median * 1e3, r.gb_s, r.gflop_s, percent,
-                    memory ? "m" : "c");
+        std::printf("%-16s %-44.44s %9.3f ms %9.1f %9.1f %8.0f %s\n", r.op.c_str(), r.name.c_str(),
+                    r.seconds.median * 1e3, r.gb_s, r.gflop_s, percent, memory ? "m" : "c");
     }
   }
-  if (global.json) std::printf("%s\n", json{{"schema", "switchyard.bench_ops/1"}, {"results", results}}.dump(2).c_str());
+  if (global.json)
+    std::printf("%s\n", json{{"schema", "switchyard.bench_ops/1"}, {"results", results}}.dump(2).c_str());
 }
 
 }  // namespace switchyard::cli

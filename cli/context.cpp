@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 
-
 namespace switchyard::cli {
 
 int exit_code(const hal::Error& error) {
@@ -28,7 +27,8 @@ void progress(std::string_view what, double done) {
   int filled = static_cast<int>(std::clamp(done, 0.0, 1.0) * width);
   std::string bar(static_cast<std::size_t>(filled), '#');
   bar.resize(width, '.');
-  std::fprintf(stderr, "\r\033[K[%s] %3.0f%% %.*s", bar.c_str(), done * 100, static_cast<int>(what.size()), what.data());
+  std::fprintf(stderr, "\r\033[K[%s] %3.0f%% %.*s", bar.c_str(), done * 100, static_cast<int>(what.size()),
+               what.data());
   if (done >= 1.0) std::fprintf(stderr, "\r\033[K");
   std::fflush(stderr);
 }
@@ -64,15 +64,22 @@ std::int64_t count(const std::string& text) {
   errno = 0;
   long long value = std::strtoll(text.c_str(), &stop, 10);
   std::string unit = stop;
-  long long factor = unit.empty() ? 1 : unit == "k" || unit == "K" ? 1024 : unit == "m" || unit == "M" ? 1024 * 1024 : 0;
+  long long factor = unit.empty()                 ? 1
+                     : unit == "k" || unit == "K" ? 1024
+                     : unit == "m" || unit == "M" ? 1024 * 1024
+                                                  : 0;
   if (text.empty() || factor == 0 || value <= 0 || errno != 0 || value > (1ll << 40) / factor)
-    fail(usage, "'" + text + "' is not a count; expected a positive number, optionally with k or m, such as 4096 or 128k");
+    fail(usage,
+         "'" + text + "' is not a count; expected a positive number, optionally with k or m, such as 4096 or 128k");
   return value * factor;
 }
 
 void ModelArguments::add_to(CLI::App& app) {
-  app.add_option("model", model, "GGUF file, safetensors folder, or a built-in shape such as granite-4.0-h-tiny (short: h-tiny)")->required();
-  app.add_option("--weights", weights, "weight type of a built-in shape: f32 f16 bf16 q8_0 q4_0 q4_k q5_k q6_k")->capture_default_str();
+  app.add_option("model", model,
+                 "GGUF file, safetensors folder, or a built-in shape such as granite-4.0-h-tiny (short: h-tiny)")
+      ->required();
+  app.add_option("--weights", weights, "weight type of a built-in shape: f32 f16 bf16 q8_0 q4_0 q4_k q5_k q6_k")
+      ->capture_default_str();
   app.add_option("--seed", seed, "seed of a built-in shape's weights")->capture_default_str();
 }
 
@@ -82,8 +89,12 @@ models::Model ModelArguments::load(bool no_data) const {
   options.seed = seed;
   options.no_data = no_data;
   auto loaded = models::load(model, options);
-  if (!loaded) fail(loaded.error().code == hal::Code::not_found ? refused : exit_code(loaded.error()), hal::describe(loaded.error()));
-  if (loaded->seeded && !no_data) say(loaded->name + ": weights are filled from seed " + std::to_string(seed) + "; speed and memory are real, the text is not");
+  if (!loaded)
+    fail(loaded.error().code == hal::Code::not_found ? refused : exit_code(loaded.error()),
+         hal::describe(loaded.error()));
+  if (loaded->seeded && !no_data)
+    say(loaded->name + ": weights are filled from seed " + std::to_string(seed) +
+        "; speed and memory are real, the text is not");
   return std::move(loaded).value();
 }
 

@@ -11,7 +11,8 @@
 
 namespace switchyard::cli {
 
-// 0 done, 1 the thing asked for failed or does not fit, 2 wrong use, 3 input file refused, 4 no such device, 5 device lost.
+// 0 done, 1 the thing asked for failed or does not fit, 2 wrong use, 3 input file refused, 4 no such device, 5 device
+// lost.
 enum Exit : int { done = 0, failed = 1, usage = 2, refused = 3, no_device = 4, lost = 5 };
 
 // Thrown by check() and caught in main: ends the verb with its message and exit code.
@@ -33,8 +34,8 @@ inline void check(hal::Status status) {
 
 struct Global {
   bool json = false;
-  bool validate = false;              // the contract checks of hal/layers/validate.h around every device
-  std::vector<std::string> sims;      // files that describe sim devices
+  bool validate = false;          // the contract checks of hal/layers/validate.h around every device
+  std::vector<std::string> sims;  // files that describe sim devices
 };
 
 // Words for people go to stderr; data to stdout.

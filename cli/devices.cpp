@@ -30,22 +30,32 @@ void print_json(const probes::Machine& machine) {
   json devices = json::array(), absent = json::array(), pools = json::array();
   for (const probes::Chip& chip : machine.chips)
     for (const probes::Door& door : chip.doors) devices.push_back(device_json(chip, door));
-  for (const probes::Pool& p : machine.pools) pools.push_back({{"pool", p.name}, {"total_bytes", p.total}, {"budget_bytes", p.budget}});
-  for (const hal::Absence& a : machine.absent) absent.push_back({{"api", a.api}, {"code", a.code}, {"detail", a.detail}, {"fix", a.fix}});
-  json out{{"schema", "switchyard.devices/1"}, {"devices", devices}, {"absent", absent}, {"pools", pools},
-           {"host", {{"cpu", machine.host.cpu}, {"system", machine.host.system}, {"cores", machine.host.cores}, {"threads", machine.host.threads},
-                     {"memory_bytes", machine.host.memory_total}}}};
+  for (const probes::Pool& p : machine.pools)
+    pools.push_back({{"pool", p.name}, {"total_bytes", p.total}, {"budget_bytes", p.budget}});
+  for (const hal::Absence& a : machine.absent)
+    absent.push_back({{"api", a.api}, {"code", a.code}, {"detail", a.detail}, {"fix", a.fix}});
+  json out{{"schema", "switchyard.devices/1"},
+           {"devices", devices},
+           {"absent", absent},
+           {"pools", pools},
+           {"host",
+            {{"cpu", machine.host.cpu},
+             {"system", machine.host.system},
+             {"cores", machine.host.cores},
+             {"threads", machine.host.threads},
+             {"memory_bytes", machine.host.memory_total}}}};
   std::printf("%s\n", out.dump(2).c_str());
 }
 
 void print_table(const probes::Machine& machine) {
   std::printf("%s, %d threads, %.1f GB of memory (%.1f GB free)\n\n", machine.host.cpu.c_str(), machine.host.threads,
-              static_cast<double>(machine.host.memory_total) / 1e9, static_cast<double>(machine.host.memory_available) / 1e9);
+              static_cast<double>(machine.host.memory_total) / 1e9,
+              static_cast<double>(machine.host.memory_available) / 1e9);
   std::printf("%-12s %-5s %-40s %-8s %10s  %s\n", "device", "kind", "chip", "pool", "memory", "driver");
   for (const probes::Chip& chip : machine.chips)
     for (const probes::Door& d : chip.doors)
-      std::printf("%-12s %-5s %-40.40s %-8s %7.1f GB  %s\n", d.info.id.c_str(), hal::to_string(d.info.kind), d.info.name.c_str(), chip.pool.c_str(),
-                  static_cast<double>(d.total) / 1e9, d.info.driver.c_str());
+      std::printf("%-12s %-5s %-40.40s %-8s %7.1f GB  %s\n", d.info.id.c_str(), hal::to_string(d.info.kind),
+                  d.info.name.c_str(), chip.pool.c_str(), static_cast<double>(d.total) / 1e9, d.info.driver.c_str());
   for (const hal::Absence& a : machine.absent)
     std::printf("\nabsent: %s (%s): %s\n  fix: %s\n", a.api.c_str(), a.code.c_str(), a.detail.c_str(), a.fix.c_str());
 }

@@ -18,12 +18,15 @@ Fleet::Fleet(const Global& global) : validate_(global.validate) {
 
 hal::DeviceRef Fleet::open(const std::string& name) {
   auto device = devices_->open(name);
-  if (!device) fail(device.error().code == hal::Code::not_found ? no_device : exit_code(device.error()), hal::describe(device.error()));
+  if (!device)
+    fail(device.error().code == hal::Code::not_found ? no_device : exit_code(device.error()),
+         hal::describe(device.error()));
   if (!validate_ && !trace_) return *device;
   hal::DeviceRef& layered = layered_[device->get()];
   if (!layered) {
     layered = *device;
-    if (validate_) layered = hal::validate(layered, [](const hal::Error& error) { say("check: " + hal::describe(error)); });
+    if (validate_)
+      layered = hal::validate(layered, [](const hal::Error& error) { say("check: " + hal::describe(error)); });
     if (trace_) layered = trace_->wrap(layered);
   }
   return layered;

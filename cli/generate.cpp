@@ -3,9 +3,11 @@
 namespace switchyard::cli {
 
 void PlacementArguments::add_to(CLI::App& app) {
-  app.add_option("--device", device, "cpu:0, vulkan:0, opencl:1, ... or auto: placed by measurement")->capture_default_str();
+  app.add_option("--device", device, "cpu:0, vulkan:0, opencl:1, ... or auto: placed by measurement")
+      ->capture_default_str();
   app.add_option("--plan", plan, "a plan made by `switchyard plan -o`")->check(CLI::ExistingFile);
-  app.add_option("--profile", profile, "a profile made by `switchyard profile -o`; default: this machine's")->check(CLI::ExistingFile);
+  app.add_option("--profile", profile, "a profile made by `switchyard profile -o`; default: this machine's")
+      ->check(CLI::ExistingFile);
   app.add_flag("--strict", strict, "fail with the ops and reasons rather than run any of them elsewhere");
   app.add_option("--activations", activations, "f32, or auto (at present f32 too; the KV cache is then f16)")
       ->check(CLI::IsMember({"auto", "f32"}))
@@ -26,7 +28,8 @@ scheduler::EngineOptions options_of(const PlacementArguments& a, std::int64_t to
 }
 
 // One device for everything; what it declines goes to the CPU and is said, or is an error.
-std::vector<hal::DeviceRef> on_one_device(const PlacementArguments& a, Fleet& fleet, const models::Model& model, const scheduler::EngineOptions& options) {
+std::vector<hal::DeviceRef> on_one_device(const PlacementArguments& a, Fleet& fleet, const models::Model& model,
+                                          const scheduler::EngineOptions& options) {
   hal::DeviceRef device = fleet.open(a.device);
   std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(model)), device);
   if (a.strict) return devices;  // the stage refuses with every op and reason
@@ -66,7 +69,8 @@ Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std
   std::vector<hal::DeviceRef> devices;
   for (const std::string& id : placed.plan->devices()) devices.push_back(fleet.open(id));
   if (placed.plan->model_hash != model.content_hash)
-    fail(usage, "the plan was made for " + placed.plan->model + ", this model is " + model.name + ": make a plan for it");
+    fail(usage,
+         "the plan was made for " + placed.plan->model + ", this model is " + model.name + ": make a plan for it");
   placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), options));
   return placed;
 }

@@ -15,8 +15,8 @@ struct Placed {
   std::optional<scheduler::Plan> plan;  // where one was made or given; not where a device was named
 };
 
-// --plan: as it says. A device named: every unit there; what it declines goes to the CPU, said on stderr, unless --strict, which
-// fails with the ops and reasons. auto: a plan made from this machine's profile.
+// --plan: as it says. A device named: every unit there; what it declines goes to the CPU, said on stderr, unless
+// --strict, which fails with the ops and reasons. auto: a plan made from this machine's profile.
 Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std::int64_t tokens_needed);
 
 }  // namespace switchyard::cli

@@ -15,7 +15,8 @@ struct Arguments {
 };
 
 void write_safetensors(const std::string& path, const std::vector<float>& data, std::size_t rows, std::size_t columns) {
-  nlohmann::json header{{"logits", {{"dtype", "F32"}, {"shape", {rows, columns}}, {"data_offsets", {0, data.size() * 4}}}}};
+  nlohmann::json header{
+      {"logits", {{"dtype", "F32"}, {"shape", {rows, columns}}, {"data_offsets", {0, data.size() * 4}}}}};
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   std::uint64_t length = text.size();
@@ -36,7 +37,8 @@ void run(const Arguments& a, const Global& global) {
   std::vector<float> logits = check(engine->feed(*session, tokens, scheduler::WantLogits::all));
   fleet.finish();
   write_safetensors(a.out, logits, tokens.size(), static_cast<std::size_t>(engine->model().config.vocab));
-  say("logits of " + std::to_string(tokens.size()) + " tokens in " + std::to_string(engine->steps()) + " steps written to " + a.out);
+  say("logits of " + std::to_string(tokens.size()) + " tokens in " + std::to_string(engine->steps()) +
+      " steps written to " + a.out);
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ void run(const Arguments& a, const Global& global) {
   request.strict = a.strict;
   if (!a.device.empty() && a.device != "auto") request.device = fleet.open(a.device)->info().id;
   probes::Profile profile = profile_for(fleet, a.profile, model, options);
-  for (const std::string& pin : a.pins) request.pins.push_back(check(scheduler::pin_from(pin, request.units, fleet.machine())));
+  for (const std::string& pin : a.pins)
+    request.pins.push_back(check(scheduler::pin_from(pin, request.units, fleet.machine())));
 
   scheduler::Plan plan = check(scheduler::make_plan(fleet.machine(), profile, request));
   check(scheduler::check(plan, fleet.machine(), profile, request));
@@ -42,13 +43,19 @@ void run(const Arguments& a, const Global& global) {
 
 void add_plan(CLI::App& app, Global& global) {
   auto a = std::make_shared<Arguments>();
-  CLI::App* verb = app.add_subcommand("plan", "place a model's layers on the devices, with predicted times and reasons");
+  CLI::App* verb =
+      app.add_subcommand("plan", "place a model's layers on the devices, with predicted times and reasons");
   a->model.add_to(*verb);
-  verb->add_option("--profile", a->profile, "a profile made by `switchyard profile`; default: this machine's, measured if there is none");
-  verb->add_option("--ctx", a->context, "tokens of every session to keep memory for, such as 4096 or 128k")->capture_default_str();
+  verb->add_option("--profile", a->profile,
+                   "a profile made by `switchyard profile`; default: this machine's, measured if there is none");
+  verb->add_option("--ctx", a->context, "tokens of every session to keep memory for, such as 4096 or 128k")
+      ->capture_default_str();
   verb->add_option("--sessions", a->sessions)->check(CLI::PositiveNumber)->capture_default_str();
-  verb->add_option("--prompt", a->prompt, "tokens of the prefill to predict")->check(CLI::PositiveNumber)->capture_default_str();
-  verb->add_option("--mode", a->mode, "latency, ttft, throughput, memory (energy is refused: no counters)")->capture_default_str();
+  verb->add_option("--prompt", a->prompt, "tokens of the prefill to predict")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--mode", a->mode, "latency, ttft, throughput, memory (energy is refused: no counters)")
+      ->capture_default_str();
   verb->add_option("--pin", a->pins, "0-11=vulkan:0, head=cpu:0, ...; may be repeated");
   verb->add_option("--device", a->device, "everything there; what it declines goes elsewhere unless --strict");
   verb->add_option("--kv", a->kv, "type of the KV cache")->check(CLI::IsMember({"f16", "f32"}))->capture_default_str();

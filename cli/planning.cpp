@@ -22,7 +22,8 @@ bool knows(const probes::Profile& profile, const std::vector<scheduler::Unit>& u
 
 }  // namespace
 
-probes::Profile profile_for(Fleet& fleet, const std::string& path, const models::Model& model, const scheduler::StageOptions& options) {
+probes::Profile profile_for(Fleet& fleet, const std::string& path, const models::Model& model,
+                            const scheduler::StageOptions& options) {
   if (!path.empty()) {
     probes::Profile profile = check(probes::load_profile(path));
     check(probes::check_fresh(profile, fleet.machine(), probes::build_id()));

@@ -17,11 +17,12 @@ double gb(double bytes_per_second) { return bytes_per_second / 1e9; }
 void print_table(const probes::Profile& profile) {
   std::printf("%-12s %12s %14s %12s %12s %12s\n", "device", "read", "arithmetic", "launch", "to device", "to host");
   for (const probes::DeviceProfile& d : profile.devices) {
-    std::printf("%-12s %7.1f GB/s %7.1f GFLOP/s %9.1f us %7.1f GB/s %7.1f GB/s\n", d.id.c_str(), gb(d.read.per_second), d.compute.per_second / 1e9,
-                d.launch.median * 1e6, d.to_device.gb_s(), d.to_host.gb_s());
+    std::printf("%-12s %7.1f GB/s %7.1f GFLOP/s %9.1f us %7.1f GB/s %7.1f GB/s\n", d.id.c_str(), gb(d.read.per_second),
+                d.compute.per_second / 1e9, d.launch.median * 1e6, d.to_device.gb_s(), d.to_host.gb_s());
     for (const std::string& note : d.notes) std::printf("    %s\n", note.c_str());
   }
-  for (const probes::Link& l : profile.links) std::printf("%s -> %s: %.1f GB/s (%s)\n", l.from.c_str(), l.to.c_str(), l.copies.gb_s(), l.path.c_str());
+  for (const probes::Link& l : profile.links)
+    std::printf("%s -> %s: %.1f GB/s (%s)\n", l.from.c_str(), l.to.c_str(), l.copies.gb_s(), l.path.c_str());
 }
 
 void run(const Arguments& a, const Global& global) {
@@ -37,7 +38,8 @@ void run(const Arguments& a, const Global& global) {
     scheduler::StageOptions stage;
     stage.context = count(a.context);
     stage.kv = hal::DType::f16;
-    for (scheduler::Unit& unit : scheduler::units_of(chosen.load(true), stage)) options.units.push_back({unit.name, std::move(unit.segment)});
+    for (scheduler::Unit& unit : scheduler::units_of(chosen.load(true), stage))
+      options.units.push_back({unit.name, std::move(unit.segment)});
   }
   std::vector<hal::Absence> failed_devices;
   probes::Profile profile = check(probes::measure_machine(fleet.devices(), options, failed_devices));

@@ -48,8 +48,12 @@ void run(const Arguments& a, const Global& global) {
 
   // Greedy needs no device: the largest logit. Sampling is an op, on the first device that takes it.
   std::unique_ptr<scheduler::Sampler> sampler;
-  if (a.sampling.temperature > 0) sampler = check(scheduler::Sampler::make(fleet.open("cpu:0"), engine->model().config.vocab, a.sampling, a.sample_seed));
-  auto choose = [&](const std::vector<float>& logits) { return sampler ? check(sampler->sample(logits)) : scheduler::greedy(logits); };
+  if (a.sampling.temperature > 0)
+    sampler =
+        check(scheduler::Sampler::make(fleet.open("cpu:0"), engine->model().config.vocab, a.sampling, a.sample_seed));
+  auto choose = [&](const std::vector<float>& logits) {
+    return sampler ? check(sampler->sample(logits)) : scheduler::greedy(logits);
+  };
 
   auto clock = [] { return std::chrono::steady_clock::now(); };
   auto seconds = [](auto from, auto to) { return std::chrono::duration<double>(to - from).count(); };
@@ -76,8 +80,9 @@ void run(const Arguments& a, const Global& global) {
              {"tokens", made},
              {"ran_on", ran_on(*engine)},
              {"steps", engine->steps()},
-             {"step_seconds", {{"predicted", placed.plan ? json(placed.plan->step_seconds) : json(nullptr)},
-                               {"measured", made.empty() ? json(nullptr) : json(decode / static_cast<double>(made.size()))}}},
+             {"step_seconds",
+              {{"predicted", placed.plan ? json(placed.plan->step_seconds) : json(nullptr)},
+               {"measured", made.empty() ? json(nullptr) : json(decode / static_cast<double>(made.size()))}}},
              {"prefill", {{"tokens", prompt.size()}, {"seconds", prefill}}},
              {"decode", {{"tokens", made.size()}, {"seconds", decode}}}};
     std::printf("%s\n", out.dump(2).c_str());
@@ -87,19 +92,22 @@ void run(const Arguments& a, const Global& global) {
   std::fflush(stdout);  // before the words on stderr, also in a pipe
   if (!a.stats) return;
   char line[160];
-  std::snprintf(line, sizeof line, "prefill %zu tokens in %.3f s (%.1f tokens/s), decode %zu tokens in %.3f s (%.1f tokens/s)", prompt.size(), prefill,
-                static_cast<double>(prompt.size()) / prefill, made.size(), decode, made.empty() ? 0.0 : static_cast<double>(made.size()) / decode);
+  std::snprintf(line, sizeof line,
+                "prefill %zu tokens in %.3f s (%.1f tokens/s), decode %zu tokens in %.3f s (%.1f tokens/s)",
+                prompt.size(), prefill, static_cast<double>(prompt.size()) / prefill, made.size(), decode,
+                made.empty() ? 0.0 : static_cast<double>(made.size()) / decode);
   say(line);
   if (placed.plan && !made.empty()) {
     const double step = decode / static_cast<double>(made.size());
-    std::snprintf(line, sizeof line, "decode step: predicted %.3f ms, measured %.3f ms (%+.0f %%)", placed.plan->step_seconds * 1e3, step * 1e3,
-                  100 * (step / placed.plan->step_seconds - 1));
+    std::snprintf(line, sizeof line, "decode step: predicted %.3f ms, measured %.3f ms (%+.0f %%)",
+                  placed.plan->step_seconds * 1e3, step * 1e3, 100 * (step / placed.plan->step_seconds - 1));
     say(line);
   }
   for (const scheduler::StageReport& s : engine->report()) {
-    std::snprintf(line, sizeof line, "  %-12s units %lld..%lld  %.3f s on the device  weights %.1f MB  state and scratch %.1f MB", s.device.c_str(),
-                  static_cast<long long>(s.first), static_cast<long long>(s.last - 1), s.seconds, static_cast<double>(s.resident) / 1e6,
-                  static_cast<double>(s.state) / 1e6);
+    std::snprintf(line, sizeof line,
+                  "  %-12s units %lld..%lld  %.3f s on the device  weights %.1f MB  state and scratch %.1f MB",
+                  s.device.c_str(), static_cast<long long>(s.first), static_cast<long long>(s.last - 1), s.seconds,
+                  static_cast<double>(s.resident) / 1e6, static_cast<double>(s.state) / 1e6);
     say(line);
   }
 }
@@ -113,7 +121,9 @@ void add_run(CLI::App& app, Global& global) {
   a->placement.add_to(*verb);
   verb->add_option("--tokens", a->tokens, "the prompt: token ids with commas")->required();
   verb->add_option("-n", a->n, "tokens to make")->capture_default_str();
-  verb->add_option("--temperature", a->sampling.temperature, "0: greedy")->check(CLI::Range(0.0, 100.0))->capture_default_str();
+  verb->add_option("--temperature", a->sampling.temperature, "0: greedy")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
   verb->add_option("--top-k", a->sampling.top_k, "0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
   verb->add_option("--top-p", a->sampling.top_p)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   verb->add_option("--sample-seed", a->sample_seed)->capture_default_str();

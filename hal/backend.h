@@ -9,7 +9,7 @@ namespace switchyard::hal {
 
 // What a device is given. Both outlive every device opened with them.
 struct Host {
-  const Kernels* kernels = nullptr;  // null: a device that only moves bytes; it claims nothing
+  const Kernels* kernels = nullptr;                         // null: a device that only moves bytes; it claims nothing
   void (*log)(int level, std::string_view text) = nullptr;  // 0 error, 1 warning, 2 information; may be null
 };
 

@@ -54,12 +54,14 @@ const char* to_string(Path path) {
   return "unknown";
 }
 
-bool Info::has_feature(std::string_view word) const { return std::find(features.begin(), features.end(), word) != features.end(); }
+bool Info::has_feature(std::string_view word) const {
+  return std::find(features.begin(), features.end(), word) != features.end();
+}
 bool Info::accepts(Format format) const { return std::find(formats.begin(), formats.end(), format) != formats.end(); }
 
 const char* to_string(DType dtype) {
-  static constexpr const char* names[] = {"f32",     "f16", "bf16", "i32",  "i8",   "u8",   "i64", "boolean",
-                                          "u4",      "i4",  "q8_0", "q4_0", "q4_k", "q5_k", "q6_k"};
+  static constexpr const char* names[] = {"f32", "f16", "bf16", "i32",  "i8",   "u8",   "i64", "boolean",
+                                          "u4",  "i4",  "q8_0", "q4_0", "q4_k", "q5_k", "q6_k"};
   auto i = static_cast<std::size_t>(dtype);
   return i < std::size(names) ? names[i] : "unknown";
 }
@@ -92,7 +94,8 @@ Bytes row_bytes(DType dtype, std::int64_t elements) {
 }
 
 std::int64_t resolve(const Dim& dim, Dims dims) {
-  if (dim.symbol >= 0 && static_cast<std::size_t>(dim.symbol) < dims.size()) return dims[static_cast<std::size_t>(dim.symbol)];
+  if (dim.symbol >= 0 && static_cast<std::size_t>(dim.symbol) < dims.size())
+    return dims[static_cast<std::size_t>(dim.symbol)];
   return dim.max;
 }
 

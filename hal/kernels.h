@@ -8,7 +8,8 @@
 
 namespace switchyard::hal {
 
-// Argument of a launch: a value of the segment, or a temporary (index - segment.values.size() into Lowered::temporaries).
+// Argument of a launch: a value of the segment, or a temporary (index - segment.values.size() into
+// Lowered::temporaries).
 struct Arg {
   std::uint32_t value = no_value;  // no_value: a null pointer, or any small buffer where an API wants one
   Bytes offset = 0, bytes = 0;     // a part of it (multiples of Limits::align); bytes == 0: to the end
@@ -27,14 +28,15 @@ struct Launch {
   Call call = nullptr;
   std::string entry = "main";
   std::array<std::uint32_t, 3> group{1, 1, 1};  // workgroup size in threads
-  std::array<std::uint32_t, 3> (*grid)(const Launch&, Dims) = nullptr;  // in workgroups (call: {tiles, 1, 1}); 0: nothing to do
+  std::array<std::uint32_t, 3> (*grid)(const Launch&,
+                                       Dims) = nullptr;  // in workgroups (call: {tiles, 1, 1}); 0: nothing to do
   std::uint32_t group_memory = 0;
   std::uint32_t thread_scratch = 0;
   std::vector<std::uint32_t> spec;  // Vulkan specialisation constants 0, 1, ...
   std::uint32_t subgroup = 0;       // required size; 0: any
   std::uint32_t node = 0;           // which node of the segment it belongs to
   std::vector<Arg> arguments;
-  std::vector<std::byte> args;      // at most 112 bytes, a multiple of 4
+  std::vector<std::byte> args;  // at most 112 bytes, a multiple of 4
   struct Guard {
     std::int16_t symbol;
     std::int64_t min, max;
@@ -55,7 +57,8 @@ struct Launch {
   }
 };
 
-// How a constant (or several joined) is laid out for a device's kernels. The packed copy replaces the source on the device.
+// How a constant (or several joined) is laid out for a device's kernels. The packed copy replaces the source on the
+// device.
 struct Packing {
   std::vector<std::uint32_t> constants;  // segment values; the first one is bound to the packed bytes
   std::string layout;                    // part of the sharing key: "rows32"
@@ -73,11 +76,11 @@ struct Lowered {
 // `value` names an input, state or output of the source segment.
 struct GraphInput {
   enum class From : std::uint8_t {
-    value,      // the whole input
-    slot_in,    // the row of state `value` that sequences[0].slot_in names
-    page,       // the page of KV state `value` that page_table[0][0] names, as a window of page_size rows
-    rows,       // i32[1]: sequences[0].rows
-    past,       // i32[1]: sequences[0].past
+    value,    // the whole input
+    slot_in,  // the row of state `value` that sequences[0].slot_in names
+    page,     // the page of KV state `value` that page_table[0][0] names, as a window of page_size rows
+    rows,     // i32[1]: sequences[0].rows
+    past,     // i32[1]: sequences[0].past
   };
   From from = From::value;
   std::uint32_t value = 0;
@@ -93,13 +96,16 @@ struct GraphOutput {
 };
 struct Decomposed {
   Segment graph;  // nodes are primitives (hal/shared/primitive.h); all dims fixed; graph.states is empty
-  std::vector<GraphInput> inputs;    // one per graph.inputs
-  std::vector<GraphOutput> outputs;  // one per graph.outputs
+  std::vector<GraphInput> inputs;                             // one per graph.inputs
+  std::vector<GraphOutput> outputs;                           // one per graph.outputs
   std::uint32_t sequences = no_value, page_table = no_value;  // values of the source segment, where it has them
   Dim rows;  // T the graph is made for, with its symbol: sequences[0].rows is 1 .. T; 0 where there is no `sequences`
 };
 
-enum class Arithmetic : std::uint8_t { f32, f16 };  // what the graph device computes in: f16 takes the overflow-safe forms
+enum class Arithmetic : std::uint8_t {
+  f32,
+  f16
+};  // what the graph device computes in: f16 takes the overflow-safe forms
 
 // Pure and cheap (claim), and thread-safe. `lower` and `decompose` answer unsupported with the op and the reason.
 struct Kernels {

@@ -11,8 +11,8 @@ namespace switchyard::hal {
 // Any thread.
 struct Program {
   virtual ~Program() = default;
-  virtual Bytes resident() const = 0;             // device bytes it holds; copies shared by key count in each holder
-  virtual Bytes scratch() const = 0;              // Run::scratch must have this many bytes
+  virtual Bytes resident() const = 0;  // device bytes it holds; copies shared by key count in each holder
+  virtual Bytes scratch() const = 0;   // Run::scratch must have this many bytes
 };
 using ProgramRef = std::shared_ptr<Program>;
 
@@ -26,8 +26,8 @@ struct Fill {
   std::uint32_t word = 0;
 };
 // slices: inputs, states, outputs in the segment's order. dims: one number per symbol, max_symbols at most.
-// A state's slice may be longer than its declared shape, whose first dimension (slots, pages) is only the least: state grows
-// without a new program, and a kernel may touch the whole slice.
+// A state's slice may be longer than its declared shape, whose first dimension (slots, pages) is only the least: state
+// grows without a new program, and a kernel may touch the whole slice.
 struct Run {
   ProgramRef program;
   std::vector<Slice> slices;

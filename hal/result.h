@@ -2,8 +2,9 @@
 //
 // Three classes of error, three ways:
 //   environment (no memory, no driver, a lost device)  -> an Error with numbers in its text
-//   asynchronous (work already submitted failed)       -> the timeline fails; Timeline::wait returns the work's own error
-//   a caller's bug                                     -> undefined without hal/layers/validate.h, reported with it
+//   asynchronous (work already submitted failed)       -> the timeline fails; Timeline::wait returns the work's own
+//   error a caller's bug                                     -> undefined without hal/layers/validate.h, reported with
+//   it
 #pragma once
 #include <cstdint>
 #include <string>
@@ -29,7 +30,7 @@ const char* to_string(Code code);
 
 struct Error {
   Code code;
-  std::string message;                // what was asked, what was there, in numbers
+  std::string message;                  // what was asked, what was there, in numbers
   const char* file = __builtin_FILE();  // not <source_location>: clang-tidy 14 cannot read it
   int line = __builtin_LINE();
 };
@@ -69,15 +70,15 @@ inline Status ok() { return Status(std::monostate{}); }
 #define HAL_JOIN(a, b) HAL_JOIN_(a, b)
 
 // HAL_CHECK(device.wait(...)): returns the error of a Status from the enclosing function.
-#define HAL_CHECK(...)                                              \
-  do {                                                              \
-    auto hal_status_ = (__VA_ARGS__);                               \
-    if (!hal_status_) return std::move(hal_status_).error();        \
+#define HAL_CHECK(...)                                       \
+  do {                                                       \
+    auto hal_status_ = (__VA_ARGS__);                        \
+    if (!hal_status_) return std::move(hal_status_).error(); \
   } while (false)
 
 // HAL_TRY(auto buffer, device.allocate(desc)): unwraps, or returns the error from the enclosing function.
 #define HAL_TRY(declaration, ...) HAL_TRY_(HAL_JOIN(hal_result_, __LINE__), declaration, __VA_ARGS__)
-#define HAL_TRY_(name, declaration, ...)                 \
-  auto name = (__VA_ARGS__);                             \
-  if (!name) return std::move(name).error();             \
+#define HAL_TRY_(name, declaration, ...)     \
+  auto name = (__VA_ARGS__);                 \
+  if (!name) return std::move(name).error(); \
   declaration = std::move(name).value()

@@ -48,7 +48,8 @@ Bytes max_bytes(const Tensor& tensor);
 
 constexpr std::uint32_t no_value = 0xffffffffu;  // an optional input that is absent
 
-// in: inputs, then states, in the order the op's header gives; out: outputs. attrs: the op's plain struct, byte for byte.
+// in: inputs, then states, in the order the op's header gives; out: outputs. attrs: the op's plain struct, byte for
+// byte.
 struct Node {
   std::string op;  // "ssm_scan@1"
   std::vector<std::uint32_t> in, out;
@@ -80,10 +81,11 @@ struct Constant {
 
 struct Segment {
   std::vector<Tensor> values;
-  std::vector<Node> nodes;                      // in execution order
-  std::vector<std::uint32_t> inputs, states, outputs;  // bound at run time: Run::slices is inputs, then states, then outputs
+  std::vector<Node> nodes;  // in execution order
+  std::vector<std::uint32_t> inputs, states,
+      outputs;  // bound at run time: Run::slices is inputs, then states, then outputs
   std::vector<Constant> constants;
-  std::vector<std::string> labels;              // one per node or empty: "layer 3 ssm_scan", for traces and errors
+  std::vector<std::string> labels;  // one per node or empty: "layer 3 ssm_scan", for traces and errors
 
   const Constant* constant(std::uint32_t value) const;
 };

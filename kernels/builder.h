@@ -10,12 +10,13 @@ class SegmentBuilder {
   std::uint32_t input(DType dtype, std::vector<Dim> shape);
   std::uint32_t state(DType dtype, std::vector<Dim> shape);
   // data may be empty while planning (then the segment can be claimed, not compiled).
-  std::uint32_t constant(DType dtype, std::vector<std::int64_t> shape, std::uint64_t key, std::span<const std::byte> data,
-                         std::shared_ptr<const void> owner);
+  std::uint32_t constant(DType dtype, std::vector<std::int64_t> shape, std::uint64_t key,
+                         std::span<const std::byte> data, std::shared_ptr<const void> owner);
   void output(std::uint32_t value);
   std::uint32_t node(std::string op, std::vector<std::uint32_t> in, std::vector<std::uint32_t> out);  // its index
   template <class Attrs>
-  std::uint32_t node(std::string op, std::vector<std::uint32_t> in, std::vector<std::uint32_t> out, const Attrs& attrs) {
+  std::uint32_t node(std::string op, std::vector<std::uint32_t> in, std::vector<std::uint32_t> out,
+                     const Attrs& attrs) {
     auto index = node(std::move(op), std::move(in), std::move(out));
     segment_.nodes[index].set_attrs(attrs);
     return index;

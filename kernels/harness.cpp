@@ -40,7 +40,8 @@ std::vector<std::byte> encode(const Tensor& tensor, Dims dims, const std::vector
 
 std::vector<double> decode(const Tensor& tensor, Dims dims, std::span<const std::byte> bytes) {
   std::vector<double> values(static_cast<std::size_t>(elements(tensor, dims)));
-  if (dequantize_row(tensor.dtype, bytes.data(), static_cast<std::int64_t>(values.size()), values.data())) return values;
+  if (dequantize_row(tensor.dtype, bytes.data(), static_cast<std::int64_t>(values.size()), values.data()))
+    return values;
   for (std::size_t i = 0; i < values.size(); ++i) switch (tensor.dtype) {
       case DType::i32: values[i] = load<std::int32_t>(bytes, i); break;
       case DType::i64: values[i] = static_cast<double>(load<std::int64_t>(bytes, i)); break;

@@ -1,11 +1,13 @@
-// Runs an op's Case: makes its data, asks the double-precision reference, runs a device, compares. For tests and `bench`.
+// Runs an op's Case: makes its data, asks the double-precision reference, runs a device, compares. For tests and
+// `bench`.
 #pragma once
 #include "hal/device.h"
 #include "kernels/op.h"
 
 namespace switchyard::kernels {
 
-// All values of a case on the host. bytes: as a device gets them (inputs, states, constants); exact: what those bytes mean.
+// All values of a case on the host. bytes: as a device gets them (inputs, states, constants); exact: what those bytes
+// mean.
 struct CaseData {
   Case c;  // with its constants' data set
   std::vector<std::vector<std::byte>> bytes;
@@ -28,7 +30,8 @@ struct CaseRun {
 // Compiles, uploads, runs `repeats` times (states are uploaded once, so more than one repeat is for timing only).
 Result<CaseRun> run_on(Device& device, const CaseData& data, int repeats = 1);
 
-// Largest |difference| over the largest |reference| over outputs and states; -1 in `where` if all are equal. NaN counts as infinite.
+// Largest |difference| over the largest |reference| over outputs and states; -1 in `where` if all are equal. NaN counts
+// as infinite.
 struct Comparison {
   double error = 0;
   std::uint32_t value = no_value;

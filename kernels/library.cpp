@@ -6,8 +6,8 @@
 
 namespace switchyard::kernels {
 
-#define X(folder)            \
-  namespace folder {         \
+#define X(folder)              \
+  namespace folder {           \
   extern const OpInfo op_info; \
   }
 #include "kernels/ops.def"
@@ -58,7 +58,8 @@ std::vector<Kernel> candidates(const Segment& segment, const Node& node, const I
   for (Format format : info.formats)
     for (Kernel& k : all) {
       if (k.format != format || (!node.variant.empty() && node.variant != k.variant)) continue;
-      auto missing = std::find_if(k.features.begin(), k.features.end(), [&](const char* f) { return !info.has_feature(f); });
+      auto missing =
+          std::find_if(k.features.begin(), k.features.end(), [&](const char* f) { return !info.has_feature(f); });
       if (missing != k.features.end()) {
         refuse(k, info.id + " has no " + *missing);
       } else if (auto reason = k.refuse ? k.refuse(segment, node, info) : std::nullopt) {
@@ -69,7 +70,8 @@ std::vector<Kernel> candidates(const Segment& segment, const Node& node, const I
     }
   if (found.empty() && why.empty()) {
     why = node.op + " has no kernel in a form " + info.id + " accepts (";
-    for (std::size_t i = 0; i < info.formats.size(); ++i) why += (i ? ", " : "") + std::string(to_string(info.formats[i]));
+    for (std::size_t i = 0; i < info.formats.size(); ++i)
+      why += (i ? ", " : "") + std::string(to_string(info.formats[i]));
     why += ")" + (node.variant.empty() ? std::string() : " named " + node.variant);
   }
   return found;
@@ -149,12 +151,14 @@ Result<Decomposed> Library::decompose(const Segment& segment, Arithmetic arithme
   for (std::size_t v = 0; v < segment.values.size(); ++v)
     for (const Dim& d : segment.values[v].shape)
       if (!d.is_fixed())
-        return Error{Code::unsupported, "decompose: value " + std::to_string(v) + " " + to_string(segment.values[v]) + " has an open dim; graphs need fixed shapes"};
+        return Error{Code::unsupported, "decompose: value " + std::to_string(v) + " " + to_string(segment.values[v]) +
+                                            " has an open dim; graphs need fixed shapes"};
   GraphWriter graph(segment, arithmetic);
   for (const Node& node : segment.nodes) {
     const OpInfo* op = find_op(node.op);
     if (!op) return Error{Code::unsupported, unknown_op(node.op)};
-    if (!op->decompose) return Error{Code::unsupported, std::string(op->name) + " has no decomposition into primitives"};
+    if (!op->decompose)
+      return Error{Code::unsupported, std::string(op->name) + " has no decomposition into primitives"};
     HAL_CHECK(op->decompose(segment, node, graph));
   }
   return graph.finish();
@@ -165,7 +169,8 @@ Status check(const Segment& segment) {
   auto mark = [&](const std::vector<std::uint32_t>& list, const char* what) -> Status {
     for (auto v : list) {
       if (v >= segment.values.size())
-        return Error{Code::invalid_argument, std::string(what) + " names value " + std::to_string(v) + " of " + std::to_string(segment.values.size())};
+        return Error{Code::invalid_argument, std::string(what) + " names value " + std::to_string(v) + " of " +
+                                                 std::to_string(segment.values.size())};
       written[v] = true;
     }
     return ok();
@@ -175,13 +180,15 @@ Status check(const Segment& segment) {
   for (const Constant& c : segment.constants) HAL_CHECK(mark({c.value}, "constants"));
   for (std::size_t n = 0; n < segment.nodes.size(); ++n) {
     const Node& node = segment.nodes[n];
-    std::string where = "node " + std::to_string(n) + " (" + (n < segment.labels.size() ? segment.labels[n] : node.op) + ")";
+    std::string where =
+        "node " + std::to_string(n) + " (" + (n < segment.labels.size() ? segment.labels[n] : node.op) + ")";
     const OpInfo* op = find_op(node.op);
     if (!op) return Error{Code::unsupported, where + ": " + unknown_op(node.op)};
     for (auto v : node.in) {
       if (v == no_value) continue;
       if (v >= segment.values.size() || !written[v])
-        return Error{Code::invalid_argument, where + ": reads value " + std::to_string(v) + ", which nothing has written"};
+        return Error{Code::invalid_argument,
+                     where + ": reads value " + std::to_string(v) + ", which nothing has written"};
     }
     if (Status checked = op->check(segment, node); !checked)
       return Error{checked.error().code, where + ": " + checked.error().message};

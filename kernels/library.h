@@ -1,4 +1,5 @@
-// The one implementation of hal::Kernels: claim, lower and decompose, by code format and features, from the ops' own lists.
+// The one implementation of hal::Kernels: claim, lower and decompose, by code format and features, from the ops' own
+// lists.
 #pragma once
 #include "kernels/op.h"
 

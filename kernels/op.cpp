@@ -14,23 +14,28 @@ std::string to_string(const Tensor& tensor) {
   std::string text = std::string(hal::to_string(tensor.dtype)) + " [";
   for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
     const Dim& d = tensor.shape[i];
-    text += (i ? ", " : "") + (d.is_fixed() ? std::to_string(d.max) : std::to_string(d.min) + ".." + std::to_string(d.max));
+    text +=
+        (i ? ", " : "") + (d.is_fixed() ? std::to_string(d.max) : std::to_string(d.min) + ".." + std::to_string(d.max));
   }
   return text + "]";
 }
 
-std::int64_t shape_of(const Segment& segment, std::uint32_t value, std::size_t axis) { return segment.values[value].shape[axis].max; }
+std::int64_t shape_of(const Segment& segment, std::uint32_t value, std::size_t axis) {
+  return segment.values[value].shape[axis].max;
+}
 
 const std::vector<DType>& weight_types() {
-  static const std::vector<DType> types{DType::f32, DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_k, DType::q5_k, DType::q6_k};
+  static const std::vector<DType> types{DType::f32,  DType::f16,  DType::bf16, DType::q8_0,
+                                        DType::q4_0, DType::q4_k, DType::q5_k, DType::q6_k};
   return types;
 }
 
-Status expect(const Segment& segment, const Node& node, std::size_t in, const char* name, std::initializer_list<DType> dtypes,
-              std::initializer_list<std::int64_t> shape) {
+Status expect(const Segment& segment, const Node& node, std::size_t in, const char* name,
+              std::initializer_list<DType> dtypes, std::initializer_list<std::int64_t> shape) {
   std::string what = node.op + ": input " + std::to_string(in) + " (" + name + ")";
   if (in >= node.in.size() || node.in[in] == no_value) return Error{Code::invalid_argument, what + " is missing"};
-  if (node.in[in] >= segment.values.size()) return Error{Code::invalid_argument, what + " names value " + std::to_string(node.in[in])};
+  if (node.in[in] >= segment.values.size())
+    return Error{Code::invalid_argument, what + " names value " + std::to_string(node.in[in])};
   const Tensor& t = segment.values[node.in[in]];
   bool fits = t.shape.size() == shape.size() && std::find(dtypes.begin(), dtypes.end(), t.dtype) != dtypes.end();
   std::size_t axis = 0;

@@ -1,5 +1,6 @@
-// What an op is: its checks, its meaning (a double-precision reference), its cost, its primitives, its cases, its kernels.
-// One folder per op fills one OpInfo; ops.def lists them; library.cpp, the tests and the benchmarks read the list.
+// What an op is: its checks, its meaning (a double-precision reference), its cost, its primitives, its cases, its
+// kernels. One folder per op fills one OpInfo; ops.def lists them; library.cpp, the tests and the benchmarks read the
+// list.
 #pragma once
 #include <functional>
 #include <map>
@@ -31,7 +32,9 @@ struct ReferenceArgs {
   bool has(std::size_t i) const { return i < node.in.size() && node.in[i] != no_value; }
   std::vector<double>& in(std::size_t i) { return values[node.in[i]]; }
   std::vector<double>& out(std::size_t i);  // resized to its shape
-  std::int64_t dim(std::uint32_t value, std::size_t axis) const { return resolve(segment.values[value].shape[axis], dims); }
+  std::int64_t dim(std::uint32_t value, std::size_t axis) const {
+    return resolve(segment.values[value].shape[axis], dims);
+  }
   std::int64_t in_dim(std::size_t i, std::size_t axis) const { return dim(node.in[i], axis); }
 };
 
@@ -44,11 +47,11 @@ struct Fill {
 // A shape to test and to time. The segment has one node of the op, or the chain the op is always used in.
 struct Case {
   std::string name;
-  Segment segment;             // constants have no data yet
+  Segment segment;  // constants have no data yet
   std::vector<std::int64_t> dims;
   std::map<std::uint32_t, Fill> fills;  // by value; default Fill otherwise
-  bool timed = false;          // worth a line in `bench`
-  bool tested = true;          // small enough for the double reference in every run
+  bool timed = false;                   // worth a line in `bench`
+  bool tested = true;                   // small enough for the double reference in every run
 };
 
 // Compared per output: largest |difference| over the largest |reference|.
@@ -59,9 +62,9 @@ struct Tolerance {
 
 // One implementation. lower() appends launches to `lowered` with Launch::node = node.
 struct Kernel {
-  const char* variant;                 // "avx512", "opencl_c", "vulkan": a name for Node::variant, profiles and reports
+  const char* variant;  // "avx512", "opencl_c", "vulkan": a name for Node::variant, profiles and reports
   Format format;
-  std::vector<const char*> features;   // all must be in Info::features
+  std::vector<const char*> features;  // all must be in Info::features
   // Empty: would take it. Else why not, in words a user can act on. May be null.
   std::optional<std::string> (*refuse)(const Segment& segment, const Node& node, const Info& info);
   Status (*lower)(const Segment& segment, std::uint32_t node, const Info& info, Lowered& lowered);
@@ -80,7 +83,8 @@ struct OpInfo {
 
 // The metadata every state op takes: i32 [S, 5], one row per sequence of the step.
 //   row_begin, rows:   the sequence's rows of the step are [row_begin, row_begin + rows)
-//   slot_in, slot_out: recurrent state is read from slot_in and left in slot_out (equal: in place). Slot 0 holds zeros and
+//   slot_in, slot_out: recurrent state is read from slot_in and left in slot_out (equal: in place). Slot 0 holds zeros
+//   and
 //                      is never written: a fresh sequence starts from it.
 //   past:              tokens of this sequence before the step
 struct Sequence {
@@ -88,14 +92,15 @@ struct Sequence {
   std::int32_t row_begin, rows, slot_in, slot_out, past;
 };
 
-// Symbols of the dims that differ from step to step. Such a dim carries its symbol even where it is fixed (min == max), so
-// kernels always read it from Run::dims.
+// Symbols of the dims that differ from step to step. Such a dim carries its symbol even where it is fixed (min == max),
+// so kernels always read it from Run::dims.
 constexpr std::int16_t sym_rows = 0;       // T: tokens (rows) of the step
 constexpr std::int16_t sym_sequences = 1;  // S
 constexpr std::int16_t sym_logits = 2;     // R: rows of which logits are wanted
 
 // Checks shared by the ops: "gemm: input 0 (x) is f16 [4, 7], expected f32 [*, 64]".
-Status expect(const Segment& segment, const Node& node, std::size_t in, const char* name, std::initializer_list<DType> dtypes,
+Status expect(const Segment& segment, const Node& node, std::size_t in, const char* name,
+              std::initializer_list<DType> dtypes,
               std::initializer_list<std::int64_t> shape);  // -1: any size
 std::string to_string(const Tensor& tensor);
 std::int64_t shape_of(const Segment& segment, std::uint32_t value, std::size_t axis);  // the largest

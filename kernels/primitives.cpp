@@ -61,8 +61,8 @@ std::uint32_t GraphWriter::add_value(DType dtype, const std::vector<std::int64_t
 
 std::vector<std::int64_t> GraphWriter::shape(std::uint32_t value) const { return sizes(result_.graph.values[value]); }
 
-std::uint32_t GraphWriter::emit(const char* name, std::vector<std::uint32_t> in, DType dtype, std::vector<std::int64_t> shape,
-                                const PrimAttrs& attrs) {
+std::uint32_t GraphWriter::emit(const char* name, std::vector<std::uint32_t> in, DType dtype,
+                                std::vector<std::int64_t> shape, const PrimAttrs& attrs) {
   Node node;
   node.op = std::string("prim.") + name;
   node.in = std::move(in);
@@ -72,7 +72,8 @@ std::uint32_t GraphWriter::emit(const char* name, std::vector<std::uint32_t> in,
   key.append(reinterpret_cast<const char*>(shape.data()), shape.size() * sizeof(std::int64_t));
   key.append(reinterpret_cast<const char*>(node.attrs.data()), node.attrs.size());
   if (auto known = emitted_.find(key); known != emitted_.end()) return result_.graph.nodes[known->second].out[0];
-  if (shape.empty() || shape.size() > 4) return fail(node.op + ": rank " + std::to_string(shape.size()) + " is not 1 to 4", dtype, shape);
+  if (shape.empty() || shape.size() > 4)
+    return fail(node.op + ": rank " + std::to_string(shape.size()) + " is not 1 to 4", dtype, shape);
   node.out = {add_value(dtype, shape)};
   emitted_[key] = static_cast<std::uint32_t>(result_.graph.nodes.size());
   result_.graph.nodes.push_back(std::move(node));
@@ -93,7 +94,8 @@ std::uint32_t GraphWriter::of(std::uint32_t v) {
   } else if (std::find(source_.inputs.begin(), source_.inputs.end(), v) != source_.inputs.end()) {
     made = border_input(GraphInput::From::value, v, t.dtype, sizes(t));
   } else {
-    return fail("value " + std::to_string(v) + " " + to_string(t) + " is used as a whole, but is no input, constant or earlier output",
+    return fail("value " + std::to_string(v) + " " + to_string(t) +
+                    " is used as a whole, but is no input, constant or earlier output",
                 t.dtype, sizes(t));
   }
   map_[v] = made;
@@ -103,7 +105,8 @@ std::uint32_t GraphWriter::of(std::uint32_t v) {
 void GraphWriter::set(std::uint32_t source_value, std::uint32_t graph_value) {
   const Tensor& t = source_.values[source_value];
   if (sizes(t) != shape(graph_value) || t.dtype != dtype(graph_value))
-    fail("value " + std::to_string(source_value) + " " + to_string(t) + " became " + to_string(result_.graph.values[graph_value]),
+    fail("value " + std::to_string(source_value) + " " + to_string(t) + " became " +
+             to_string(result_.graph.values[graph_value]),
          t.dtype, sizes(t));
   map_[source_value] = graph_value;
 }
@@ -115,9 +118,13 @@ std::uint32_t GraphWriter::make_constant(DType dtype, std::vector<std::int64_t> 
   if (dtype == DType::u4 || dtype == DType::i4) need = static_cast<Bytes>(count(shape) + 1) / 2;
   if (data.empty()) {
     if (!error_)
-      error_ = Error{Code::invalid_argument, "decompose: constant " + text(shape) + " has no data; a segment without its weights can be claimed, not compiled"};
+      error_ =
+          Error{Code::invalid_argument, "decompose: constant " + text(shape) +
+                                            " has no data; a segment without its weights can be claimed, not compiled"};
   } else if (data.size() != need) {
-    fail("constant " + text(shape) + " of " + hal::to_string(dtype) + " has " + std::to_string(data.size()) + " bytes, needs " + std::to_string(need), dtype, shape);
+    fail("constant " + text(shape) + " of " + hal::to_string(dtype) + " has " + std::to_string(data.size()) +
+             " bytes, needs " + std::to_string(need),
+         dtype, shape);
   }
   result_.graph.constants.push_back({v, key, data, std::move(owner), std::nullopt});
   return v;
@@ -130,7 +137,8 @@ std::uint32_t GraphWriter::constant(DType dtype, std::vector<std::int64_t> shape
   h = hash_bytes(h, bytes.data(), bytes.size());
   for (auto [it, end] = constants_.equal_range(h); it != end; ++it) {
     const Constant* c = result_.graph.constant(it->second);
-    if (this->dtype(it->second) == dtype && this->shape(it->second) == shape && std::ranges::equal(c->data, bytes)) return it->second;
+    if (this->dtype(it->second) == dtype && this->shape(it->second) == shape && std::ranges::equal(c->data, bytes))
+      return it->second;
   }
   auto owner = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
   std::uint32_t v = make_constant(dtype, std::move(shape), h, *owner, owner);
@@ -161,11 +169,13 @@ Result<std::vector<float>> GraphWriter::data(std::uint32_t source_value) const {
   if (!c) return Error{Code::unsupported, "decompose: value " + std::to_string(source_value) + " must be a constant"};
   const Tensor& t = source_.values[source_value];
   if (c->data.size() != max_bytes(t))
-    return Error{Code::invalid_argument, "decompose: constant " + std::to_string(source_value) + " " + to_string(t) + " has " +
-                                             std::to_string(c->data.size()) + " bytes of data, needs " + std::to_string(max_bytes(t))};
+    return Error{Code::invalid_argument, "decompose: constant " + std::to_string(source_value) + " " + to_string(t) +
+                                             " has " + std::to_string(c->data.size()) + " bytes of data, needs " +
+                                             std::to_string(max_bytes(t))};
   std::vector<float> values(static_cast<std::size_t>(max_elements(t)));
   if (!dequantize_row(t.dtype, c->data.data(), max_elements(t), values.data()))
-    return Error{Code::unsupported, "decompose: constant " + std::to_string(source_value) + " " + to_string(t) + " is no weight type"};
+    return Error{Code::unsupported,
+                 "decompose: constant " + std::to_string(source_value) + " " + to_string(t) + " is no weight type"};
   return values;
 }
 
@@ -175,25 +185,30 @@ Status GraphWriter::step(std::uint32_t sequences, std::uint32_t x, std::uint32_t
   const Dim& rows = source_.values[x].shape[0];
   const Tensor& s = source_.values[sequences];
   if (s.shape[0].max != 1)
-    return Error{Code::unsupported, "decompose: value " + std::to_string(sequences) + " (sequences) is " + to_string(s) + ", a graph runs one sequence: [1, 5]"};
+    return Error{Code::unsupported, "decompose: value " + std::to_string(sequences) + " (sequences) is " +
+                                        to_string(s) + ", a graph runs one sequence: [1, 5]"};
   auto same = [&](std::uint32_t& kept, std::uint32_t given, const char* name) -> Status {
     if (given == no_value || given == kept) return ok();
     if (kept != no_value)
-      return Error{Code::unsupported, std::string("decompose: ") + name + " is value " + std::to_string(given) + " here and value " + std::to_string(kept) + " in an earlier op"};
+      return Error{Code::unsupported, std::string("decompose: ") + name + " is value " + std::to_string(given) +
+                                          " here and value " + std::to_string(kept) + " in an earlier op"};
     if (std::find(source_.inputs.begin(), source_.inputs.end(), given) == source_.inputs.end())
-      return Error{Code::unsupported, std::string("decompose: ") + name + " (value " + std::to_string(given) + ") must be an input of the segment"};
+      return Error{Code::unsupported, std::string("decompose: ") + name + " (value " + std::to_string(given) +
+                                          ") must be an input of the segment"};
     kept = given;
     return ok();
   };
   HAL_CHECK(same(result_.sequences, sequences, "sequences"));
   HAL_CHECK(same(result_.page_table, page_table, "page_table"));
   if (result_.rows.max != 0 && result_.rows.max != rows.max)
-    return Error{Code::unsupported, "decompose: ops of " + std::to_string(result_.rows.max) + " and of " + std::to_string(rows.max) + " rows in one step"};
+    return Error{Code::unsupported, "decompose: ops of " + std::to_string(result_.rows.max) + " and of " +
+                                        std::to_string(rows.max) + " rows in one step"};
   result_.rows = rows;
   return ok();
 }
 
-std::uint32_t GraphWriter::border_input(GraphInput::From from, std::uint32_t source_value, DType dtype, std::vector<std::int64_t> shape) {
+std::uint32_t GraphWriter::border_input(GraphInput::From from, std::uint32_t source_value, DType dtype,
+                                        std::vector<std::int64_t> shape) {
   auto [it, fresh] = border_.try_emplace({static_cast<int>(from), source_value}, 0);
   if (!fresh) return it->second;
   it->second = add_value(dtype, shape);
@@ -220,7 +235,8 @@ std::uint32_t GraphWriter::slot_in(std::uint32_t state) {
 void GraphWriter::slot_out(std::uint32_t state, std::uint32_t value) {
   auto s = sizes(source_.values[state]);
   s.erase(s.begin());
-  if (shape(value) != s) fail("state " + std::to_string(state) + ": a slot is " + text(s) + ", got " + text(shape(value)), DType::f32, s);
+  if (shape(value) != s)
+    fail("state " + std::to_string(state) + ": a slot is " + text(s) + ", got " + text(shape(value)), DType::f32, s);
   border_output(GraphOutput::To::slot_out, state, value);
 }
 
@@ -234,7 +250,8 @@ void GraphWriter::page_rows(std::uint32_t state, std::uint32_t value) {
   auto s = sizes(source_.values[state]);
   s.erase(s.begin());
   s[0] = result_.rows.max;
-  if (shape(value) != s) fail("state " + std::to_string(state) + ": new rows are " + text(s) + ", got " + text(shape(value)), DType::f32, s);
+  if (shape(value) != s)
+    fail("state " + std::to_string(state) + ": new rows are " + text(s) + ", got " + text(shape(value)), DType::f32, s);
   border_output(GraphOutput::To::page_rows, state, value);
 }
 
@@ -256,13 +273,17 @@ bool GraphWriter::axis_of(const char* name, std::uint32_t a, int& axis) {
 std::uint32_t GraphWriter::binary(const char* name, std::uint32_t a, std::uint32_t b) {
   auto s = broadcast(shape(a), shape(b));
   bool is_less = std::string_view(name) == "less";
-  if (s.empty() || dtype(a) != dtype(b) || (is_less ? dtype(a) != DType::i32 : dtype(a) != DType::f32 && dtype(a) != DType::i32))
-    return fail(std::string(name) + " of " + to_string(result_.graph.values[a]) + " and " + to_string(result_.graph.values[b]), dtype(a), shape(a));
+  if (s.empty() || dtype(a) != dtype(b) ||
+      (is_less ? dtype(a) != DType::i32 : dtype(a) != DType::f32 && dtype(a) != DType::i32))
+    return fail(
+        std::string(name) + " of " + to_string(result_.graph.values[a]) + " and " + to_string(result_.graph.values[b]),
+        dtype(a), shape(a));
   return emit(name, {a, b}, is_less ? DType::boolean : dtype(a), s);
 }
 
 std::uint32_t GraphWriter::unary(const char* name, std::uint32_t a) {
-  if (!is_float(dtype(a))) return fail(std::string(name) + " of " + to_string(result_.graph.values[a]), dtype(a), shape(a));
+  if (!is_float(dtype(a)))
+    return fail(std::string(name) + " of " + to_string(result_.graph.values[a]), dtype(a), shape(a));
   return emit(name, {a}, dtype(a), shape(a));
 }
 
@@ -270,17 +291,21 @@ std::uint32_t GraphWriter::select(std::uint32_t condition, std::uint32_t a, std:
   auto ab = broadcast(shape(a), shape(b));
   auto s = ab.empty() ? ab : broadcast(shape(condition), ab);
   if (s.empty() || dtype(condition) != DType::boolean || dtype(a) != DType::f32 || dtype(b) != DType::f32)
-    return fail("select of " + to_string(result_.graph.values[condition]) + ", " + to_string(result_.graph.values[a]) + ", " +
-                    to_string(result_.graph.values[b]), dtype(a), shape(a));
+    return fail("select of " + to_string(result_.graph.values[condition]) + ", " + to_string(result_.graph.values[a]) +
+                    ", " + to_string(result_.graph.values[b]),
+                dtype(a), shape(a));
   return emit("select", {condition, a, b}, dtype(a), s);
 }
 
-std::uint32_t GraphWriter::convert(std::uint32_t a, DType to) { return dtype(a) == to ? a : emit("convert", {a}, to, shape(a)); }
+std::uint32_t GraphWriter::convert(std::uint32_t a, DType to) {
+  return dtype(a) == to ? a : emit("convert", {a}, to, shape(a));
+}
 
 std::uint32_t GraphWriter::matmul(std::uint32_t a, std::uint32_t b, bool ta, bool tb) {
   auto x = shape(a), y = shape(b);
   if (x.size() < 2 || y.size() < 2 || dtype(a) != DType::f32 || dtype(b) != DType::f32)
-    return fail("matmul of " + to_string(result_.graph.values[a]) + " and " + to_string(result_.graph.values[b]), DType::f32, {1});
+    return fail("matmul of " + to_string(result_.graph.values[a]) + " and " + to_string(result_.graph.values[b]),
+                DType::f32, {1});
   if (ta) std::swap(x[x.size() - 1], x[x.size() - 2]);
   if (tb) std::swap(y[y.size() - 1], y[y.size() - 2]);
   std::vector<std::int64_t> lead_x(x.begin(), x.end() - 2), lead_y(y.begin(), y.end() - 2);
@@ -290,7 +315,8 @@ std::uint32_t GraphWriter::matmul(std::uint32_t a, std::uint32_t b, bool ta, boo
   s.push_back(m);
   s.push_back(n);
   if (x.back() != y[y.size() - 2] || !leads_fit)
-    return fail("matmul of " + to_string(result_.graph.values[a]) + (ta ? "^T" : "") + " and " + to_string(result_.graph.values[b]) + (tb ? "^T" : ""),
+    return fail("matmul of " + to_string(result_.graph.values[a]) + (ta ? "^T" : "") + " and " +
+                    to_string(result_.graph.values[b]) + (tb ? "^T" : ""),
                 DType::f32, s);
   PrimAttrs attrs;
   attrs.ta = ta;
@@ -345,7 +371,8 @@ std::uint32_t GraphWriter::concat(std::vector<std::uint32_t> parts, int axis) {
   std::int64_t sum = 0;
   for (auto p : parts) {
     auto other = shape(p);
-    if (other.size() != s.size() || dtype(p) != dtype(parts[0])) return fail("concat of " + text(s) + " and " + text(other), dtype(parts[0]), s);
+    if (other.size() != s.size() || dtype(p) != dtype(parts[0]))
+      return fail("concat of " + text(s) + " and " + text(other), dtype(parts[0]), s);
     sum += other[at];
     other[at] = s[at];
     if (other != s) return fail("concat of " + text(s) + " and " + text(shape(p)), dtype(parts[0]), s);
@@ -363,7 +390,9 @@ std::uint32_t GraphWriter::slice(std::uint32_t a, int axis, std::int64_t begin, 
   std::int64_t& n = s[static_cast<std::size_t>(axis)];
   if (begin == 0 && end == n) return a;
   if (begin < 0 || begin >= end || end > n)
-    return fail("slice " + std::to_string(begin) + ".." + std::to_string(end) + " of axis " + std::to_string(axis) + " of " + text(s), dtype(a), s);
+    return fail("slice " + std::to_string(begin) + ".." + std::to_string(end) + " of axis " + std::to_string(axis) +
+                    " of " + text(s),
+                dtype(a), s);
   n = end - begin;
   PrimAttrs attrs;
   attrs.axis = axis;
@@ -405,7 +434,8 @@ std::pair<std::uint32_t, std::uint32_t> GraphWriter::topk(std::uint32_t a, int a
 
 std::uint32_t GraphWriter::one_hot(std::uint32_t index, std::int64_t depth) {
   auto s = shape(index);
-  if (dtype(index) != DType::i32 || depth < 1) return fail("one_hot of " + to_string(result_.graph.values[index]), DType::f32, s);
+  if (dtype(index) != DType::i32 || depth < 1)
+    return fail("one_hot of " + to_string(result_.graph.values[index]), DType::f32, s);
   s.push_back(depth);
   PrimAttrs attrs;
   attrs.k = static_cast<std::int32_t>(depth);

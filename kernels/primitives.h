@@ -1,8 +1,8 @@
 // The writer that decompositions use: one primitive graph (hal/shared/primitive.h) for a whole segment.
 //
-// Values are graph values unless called `source`. Every function checks and infers shapes; the first mistake is kept and
-// returned by finish(), so a decomposition reads as the formula it is. Equal nodes and equal constants are written once: a
-// mask or a table that every layer needs costs one layer's nodes.
+// Values are graph values unless called `source`. Every function checks and infers shapes; the first mistake is kept
+// and returned by finish(), so a decomposition reads as the formula it is. Equal nodes and equal constants are written
+// once: a mask or a table that every layer needs costs one layer's nodes.
 #pragma once
 #include "hal/shared/primitive.h"
 #include "kernels/op.h"
@@ -33,7 +33,7 @@ class GraphWriter {
   // sequence, and all ops of the segment name the same values. page_table: no_value where the op has none.
   Status step(std::uint32_t source_sequences, std::uint32_t source_x, std::uint32_t source_page_table = no_value);
   // Border: state in, state out, window pages, rows, past (see hal::GraphInput / GraphOutput). Each made once.
-  std::uint32_t slot_in(std::uint32_t source_state);                // one slot: shape without the slot axis
+  std::uint32_t slot_in(std::uint32_t source_state);  // one slot: shape without the slot axis
   void slot_out(std::uint32_t source_state, std::uint32_t value);
   std::uint32_t page(std::uint32_t source_state);                   // [page_size, nk, d] as f32
   void page_rows(std::uint32_t source_state, std::uint32_t value);  // f32 [T, nk, d]
@@ -41,15 +41,17 @@ class GraphWriter {
   std::uint32_t past();                                             // i32 [1]
   std::uint32_t valid(std::int64_t rows);                           // f32 [T, 1]: 1 in real rows, 0 in padding
 
-  std::uint32_t constant(DType dtype, std::vector<std::int64_t> shape, std::vector<std::byte> data);  // equal ones are shared
+  std::uint32_t constant(DType dtype, std::vector<std::int64_t> shape,
+                         std::vector<std::byte> data);  // equal ones are shared
   std::uint32_t constant(std::vector<std::int64_t> shape, const std::vector<float>& data);
   std::uint32_t constant(std::vector<std::int64_t> shape, const std::vector<std::int32_t>& data);
   std::uint32_t iota(std::vector<std::int64_t> shape);  // i32 0, 1, 2 ... in this shape
   std::uint32_t scalar(float value);                    // shape [1]
 
   std::vector<std::int64_t> shape(std::uint32_t value) const;
-  std::uint32_t binary(const char* name, std::uint32_t a, std::uint32_t b);  // "add" "sub" "mul" "div" "min" "max" "less"
-  std::uint32_t unary(const char* name, std::uint32_t a);                    // "exp" "sqrt" "softplus" "silu"
+  std::uint32_t binary(const char* name, std::uint32_t a,
+                       std::uint32_t b);                   // "add" "sub" "mul" "div" "min" "max" "less"
+  std::uint32_t unary(const char* name, std::uint32_t a);  // "exp" "sqrt" "softplus" "silu"
   std::uint32_t add(std::uint32_t a, std::uint32_t b) { return binary("add", a, b); }
   std::uint32_t sub(std::uint32_t a, std::uint32_t b) { return binary("sub", a, b); }
   std::uint32_t mul(std::uint32_t a, std::uint32_t b) { return binary("mul", a, b); }
@@ -83,12 +85,13 @@ class GraphWriter {
   };
   Parts parts(std::uint32_t source_value, bool swapped);
   std::uint32_t expand(const Parts& parts, std::vector<std::int64_t> shape);
-  std::uint32_t make_constant(DType dtype, std::vector<std::int64_t> shape, std::uint64_t key, std::span<const std::byte> data,
-                              std::shared_ptr<const void> owner);
+  std::uint32_t make_constant(DType dtype, std::vector<std::int64_t> shape, std::uint64_t key,
+                              std::span<const std::byte> data, std::shared_ptr<const void> owner);
   std::uint32_t add_value(DType dtype, const std::vector<std::int64_t>& shape);
   std::uint32_t emit(const char* name, std::vector<std::uint32_t> in, DType dtype, std::vector<std::int64_t> shape,
                      const PrimAttrs& attrs = {});
-  std::uint32_t border_input(GraphInput::From from, std::uint32_t source_value, DType dtype, std::vector<std::int64_t> shape);
+  std::uint32_t border_input(GraphInput::From from, std::uint32_t source_value, DType dtype,
+                             std::vector<std::int64_t> shape);
   void border_output(GraphOutput::To to, std::uint32_t source_value, std::uint32_t value);
   std::uint32_t fail(const std::string& text, DType dtype, std::vector<std::int64_t> shape);
   bool axis_of(const char* name, std::uint32_t a, int& axis);
@@ -97,13 +100,13 @@ class GraphWriter {
   const Segment& source_;
   Arithmetic arithmetic_;
   Decomposed result_;
-  std::map<std::uint32_t, std::uint32_t> map_;                           // source value -> graph value
-  std::map<std::pair<std::uint32_t, bool>, std::uint32_t> weights_;      // source constant, swapped -> f32 graph value
+  std::map<std::uint32_t, std::uint32_t> map_;                       // source value -> graph value
+  std::map<std::pair<std::uint32_t, bool>, std::uint32_t> weights_;  // source constant, swapped -> f32 graph value
   std::map<std::pair<std::uint32_t, bool>, Parts> parts_;
   std::map<std::pair<int, std::uint32_t>, std::uint32_t> border_;
   std::map<std::pair<int, std::uint32_t>, std::uint32_t> border_out_;
-  std::multimap<std::uint64_t, std::uint32_t> constants_;                // content hash -> graph value
-  std::map<std::string, std::uint32_t> emitted_;                         // node as bytes -> its index
+  std::multimap<std::uint64_t, std::uint32_t> constants_;  // content hash -> graph value
+  std::map<std::string, std::uint32_t> emitted_;           // node as bytes -> its index
   std::optional<Error> error_;
 };
 

@@ -1,5 +1,6 @@
-// Weights of a primitive graph: block formats taken apart into integers, scale and zero point, which graph compilers keep
-// compressed: Const -> Convert [-> Subtract zero] -> Multiply scale -> Reshape. The block layouts: kernels/common/quant.cpp.
+// Weights of a primitive graph: block formats taken apart into integers, scale and zero point, which graph compilers
+// keep compressed: Const -> Convert [-> Subtract zero] -> Multiply scale -> Reshape. The block layouts:
+// kernels/common/quant.cpp.
 #include <cmath>
 
 #include "kernels/common/quant.h"
@@ -15,7 +16,8 @@ float half_at(const std::byte* p) {
 }
 unsigned byte_at(const std::byte* p) { return std::to_integer<unsigned>(*p); }
 
-// One block: q[elements], then per group of `group` elements a scale and the minimum that is taken off (0 where there is none).
+// One block: q[elements], then per group of `group` elements a scale and the minimum that is taken off (0 where there
+// is none).
 struct Taken {
   int q[256];
   float scale[16], minimum[16];
@@ -100,8 +102,10 @@ GraphWriter::Parts GraphWriter::parts(std::uint32_t v, bool swapped) {
   Parts made;
   if (!c || c->data.size() != max_bytes(t) || row == 0) {
     if (!error_)
-      error_ = Error{Code::invalid_argument, "decompose: weight " + std::to_string(v) + " " + to_string(t) + " has " +
-                                                 (c ? std::to_string(c->data.size()) + " bytes of data, needs " + std::to_string(max_bytes(t)) : std::string("no data: it is no constant"))};
+      error_ = Error{Code::invalid_argument,
+                     "decompose: weight " + std::to_string(v) + " " + to_string(t) + " has " +
+                         (c ? std::to_string(c->data.size()) + " bytes of data, needs " + std::to_string(max_bytes(t))
+                            : std::string("no data: it is no constant"))};
     made.q = add_value(DType::f32, {rows, columns});
     return made;
   }
@@ -127,12 +131,14 @@ GraphWriter::Parts GraphWriter::parts(std::uint32_t v, bool swapped) {
     Taken block_values;
     for (std::int64_t r = 0; r < rows; ++r)
       for (std::int64_t b = 0; b < columns / width; ++b) {
-        take(t.dtype, c->data.data() + static_cast<Bytes>(from(r)) * row + static_cast<Bytes>(b) * block(t.dtype).bytes, block_values);
+        take(t.dtype, c->data.data() + static_cast<Bytes>(from(r)) * row + static_cast<Bytes>(b) * block(t.dtype).bytes,
+             block_values);
         for (std::int64_t g = 0; g < per_block; ++g) {
           auto at = static_cast<std::size_t>(r * groups + b * per_block + g);
           scale[at] = block_values.scale[g];
           if (!f.has_zero) continue;
-          // s q - m = s (q - m / s). A group whose scale is 0 (or too small for the number it is kept in) is the constant -m.
+          // s q - m = s (q - m / s). A group whose scale is 0 (or too small for the number it is kept in) is the
+          // constant -m.
           float minimum = block_values.minimum[g];
           bool flat = scale[at] == 0 || (halves && (f32_to_f16(scale[at]) << 1 & 0xffff) == 0) ||
                       (halves && std::abs(minimum / scale[at]) > 60000);
@@ -147,8 +153,10 @@ GraphWriter::Parts GraphWriter::parts(std::uint32_t v, bool swapped) {
         for (std::int64_t i = 0; i < width; ++i) {
           auto at = static_cast<std::size_t>(r * columns + b * width + i);
           auto value = static_cast<std::uint8_t>(block_values.q[i]);
-          if (!nibbles) (*q)[at] = std::byte{value};
-          else (*q)[at / 2] |= static_cast<std::byte>((value & 15) << (at % 2 * 4));
+          if (!nibbles)
+            (*q)[at] = std::byte{value};
+          else
+            (*q)[at / 2] |= static_cast<std::byte>((value & 15) << (at % 2 * 4));
         }
       }
     auto store = [&](const std::vector<float>& values, std::uint64_t salt) {
@@ -160,7 +168,8 @@ GraphWriter::Parts GraphWriter::parts(std::uint32_t v, bool swapped) {
       } else {
         bytes = bytes_of(values);
       }
-      return make_constant(halves ? DType::f16 : DType::f32, {rows, groups, 1}, key * 31 + salt + (halves ? 16 : 0), *bytes, bytes);
+      return make_constant(halves ? DType::f16 : DType::f32, {rows, groups, 1}, key * 31 + salt + (halves ? 16 : 0),
+                           *bytes, bytes);
     };
     made.q = make_constant(f.integers, {rows, groups, f.group}, key * 31 + 1, *q, q);
     made.scale = store(scale, 2);

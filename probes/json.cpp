@@ -10,10 +10,14 @@ std::array<std::uint8_t, n> unhex(const std::string& text) {
   auto digit = [&](char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    throw Json::other_error::create(501, "'" + text + "' is not lower-case hexadecimal", static_cast<const Json*>(nullptr));
+    throw Json::other_error::create(501, "'" + text + "' is not lower-case hexadecimal",
+                                    static_cast<const Json*>(nullptr));
   };
-  if (text.size() != 2 * n) throw Json::other_error::create(501, "'" + text + "' needs " + std::to_string(2 * n) + " digits", static_cast<const Json*>(nullptr));
-  for (std::size_t i = 0; i < n; ++i) bytes[i] = static_cast<std::uint8_t>(digit(text[2 * i]) * 16 + digit(text[2 * i + 1]));
+  if (text.size() != 2 * n)
+    throw Json::other_error::create(501, "'" + text + "' needs " + std::to_string(2 * n) + " digits",
+                                    static_cast<const Json*>(nullptr));
+  for (std::size_t i = 0; i < n; ++i)
+    bytes[i] = static_cast<std::uint8_t>(digit(text[2 * i]) * 16 + digit(text[2 * i + 1]));
   return bytes;
 }
 
@@ -22,7 +26,8 @@ template <class E>
 E named(const std::string& name, int count, const char* what) {
   for (int i = 0; i < count; ++i)
     if (name == hal::to_string(static_cast<E>(i))) return static_cast<E>(i);
-  throw Json::other_error::create(501, "unknown " + std::string(what) + " '" + name + "'", static_cast<const Json*>(nullptr));
+  throw Json::other_error::create(501, "unknown " + std::string(what) + " '" + name + "'",
+                                  static_cast<const Json*>(nullptr));
 }
 constexpr int kinds = 5, formats = 6;
 
@@ -52,12 +57,29 @@ Json to_json_value(const hal::Info& i) {
   Json formats_json = Json::array();
   for (hal::Format f : i.formats) formats_json.push_back(hal::to_string(f));
   const hal::Limits& l = i.limits;
-  return {{"id", i.id}, {"name", i.name}, {"vendor", i.vendor}, {"driver", i.driver}, {"api", i.api},
-          {"chip", hex(i.chip.data(), i.chip.size())}, {"pci", i.pci}, {"luid", hex(i.luid.data(), i.luid.size())},
-          {"numa", i.numa}, {"kind", hal::to_string(i.kind)}, {"formats", formats_json}, {"features", i.features},
-          {"limits", {{"max_buffer", l.max_buffer}, {"max_binding", l.max_binding}, {"align", l.align}, {"group_memory", l.group_memory},
-                      {"group_threads", l.group_threads}, {"subgroup", l.subgroup}, {"subgroup_min", l.subgroup_min},
-                      {"subgroup_max", l.subgroup_max}, {"queues", l.queues}, {"compute_units", l.compute_units}}}};
+  return {{"id", i.id},
+          {"name", i.name},
+          {"vendor", i.vendor},
+          {"driver", i.driver},
+          {"api", i.api},
+          {"chip", hex(i.chip.data(), i.chip.size())},
+          {"pci", i.pci},
+          {"luid", hex(i.luid.data(), i.luid.size())},
+          {"numa", i.numa},
+          {"kind", hal::to_string(i.kind)},
+          {"formats", formats_json},
+          {"features", i.features},
+          {"limits",
+           {{"max_buffer", l.max_buffer},
+            {"max_binding", l.max_binding},
+            {"align", l.align},
+            {"group_memory", l.group_memory},
+            {"group_threads", l.group_threads},
+            {"subgroup", l.subgroup},
+            {"subgroup_min", l.subgroup_min},
+            {"subgroup_max", l.subgroup_max},
+            {"queues", l.queues},
+            {"compute_units", l.compute_units}}}};
 }
 
 hal::Info info_from(const Json& j) {
@@ -75,15 +97,20 @@ hal::Info info_from(const Json& j) {
   for (const Json& f : j.at("formats")) i.formats.push_back(named<hal::Format>(f, formats, "format"));
   i.features = j.at("features").get<std::vector<std::string>>();
   const Json& l = j.at("limits");
-  i.limits = {l.at("max_buffer"), l.at("max_binding"), l.at("align"), l.at("group_memory"), l.at("group_threads"),
-              l.at("subgroup"), l.at("subgroup_min"), l.at("subgroup_max"), l.at("queues"), l.at("compute_units")};
+  i.limits = {l.at("max_buffer"),    l.at("max_binding"),  l.at("align"),        l.at("group_memory"),
+              l.at("group_threads"), l.at("subgroup"),     l.at("subgroup_min"), l.at("subgroup_max"),
+              l.at("queues"),        l.at("compute_units")};
   return i;
 }
 
-Json to_json_value(const hal::Absence& a) { return {{"api", a.api}, {"code", a.code}, {"detail", a.detail}, {"fix", a.fix}}; }
+Json to_json_value(const hal::Absence& a) {
+  return {{"api", a.api}, {"code", a.code}, {"detail", a.detail}, {"fix", a.fix}};
+}
 hal::Absence absence_from(const Json& j) { return {j.at("api"), j.at("code"), j.at("detail"), j.at("fix")}; }
 
-Json to_json_value(const Door& d) { return {{"info", to_json_value(d.info)}, {"total", d.total}, {"budget", d.budget}}; }
+Json to_json_value(const Door& d) {
+  return {{"info", to_json_value(d.info)}, {"total", d.total}, {"budget", d.budget}};
+}
 Door door_from(const Json& j) { return {info_from(j.at("info")), j.at("total"), j.at("budget")}; }
 
 }  // namespace switchyard::probes

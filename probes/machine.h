@@ -1,8 +1,8 @@
-// Machine: what is there. Plain data, made by discover(), kept as JSON ("switchyard.machine/1", sorted keys), so that a plan
-// can be made on another PC.
+// Machine: what is there. Plain data, made by discover(), kept as JSON ("switchyard.machine/1", sorted keys), so that a
+// plan can be made on another PC.
 //
-// A chip is a piece of silicon; its doors are the APIs it is reached through ("vulkan:0", "opencl:1"). Doors of one chip share
-// one memory pool, and chips whose memory is the host's RAM share the pool "host": nothing is counted twice.
+// A chip is a piece of silicon; its doors are the APIs it is reached through ("vulkan:0", "opencl:1"). Doors of one
+// chip share one memory pool, and chips whose memory is the host's RAM share the pool "host": nothing is counted twice.
 #pragma once
 #include <string>
 #include <string_view>
@@ -12,8 +12,8 @@
 
 namespace switchyard::probes {
 
-// total, budget: bytes of device memory as the driver reported them when the machine was looked at; budget is what may still
-// be taken. 0: the driver did not say.
+// total, budget: bytes of device memory as the driver reported them when the machine was looked at; budget is what may
+// still be taken. 0: the driver did not say.
 struct Door {
   hal::Info info;
   hal::Bytes total = 0, budget = 0;
@@ -35,7 +35,7 @@ struct Pool {
 
 struct HostFacts {
   std::string cpu, system;
-  int cores = 0, threads = 0, numa_nodes = 0;  // threads: those this process may use
+  int cores = 0, threads = 0, numa_nodes = 0;         // threads: those this process may use
   hal::Bytes memory_total = 0, memory_available = 0;  // within the limits set on this process's group, if any
 };
 
@@ -55,7 +55,8 @@ struct Machine {
 inline constexpr std::string_view host_memory_feature = "host_memory";
 inline constexpr std::string_view host_pool = "host";
 
-// Of what stays the same from day to day (processor, memory size, doors, drivers): binds profiles and plans to a machine.
+// Of what stays the same from day to day (processor, memory size, doors, drivers): binds profiles and plans to a
+// machine.
 std::string key(const Machine& machine);
 
 std::string to_json(const Machine& machine);

@@ -32,7 +32,8 @@ Stat summarize(std::vector<double> samples, int runs, int warmup) {
   auto at = [&](double q) {
     double x = q * static_cast<double>(samples.size() - 1);
     auto i = static_cast<std::size_t>(x);
-    return i + 1 < samples.size() ? samples[i] + (x - static_cast<double>(i)) * (samples[i + 1] - samples[i]) : samples[i];
+    return i + 1 < samples.size() ? samples[i] + (x - static_cast<double>(i)) * (samples[i + 1] - samples[i])
+                                  : samples[i];
   };
   Stat s{at(0.5), samples.front(), samples.back(), 0, static_cast<int>(samples.size()), runs, warmup};
   s.spread = s.median > 0 ? (at(0.75) - at(0.25)) / s.median : 0;
@@ -45,7 +46,8 @@ double CopyCurve::seconds(double bytes) const {
   for (std::size_t i = 1; i < points.size(); ++i) {
     auto a = static_cast<double>(points[i - 1].bytes), b = static_cast<double>(points[i].bytes);
     if (bytes > b) continue;
-    return points[i - 1].seconds.median + (bytes - a) / (b - a) * (points[i].seconds.median - points[i - 1].seconds.median);
+    return points[i - 1].seconds.median +
+           (bytes - a) / (b - a) * (points[i].seconds.median - points[i - 1].seconds.median);
   }
   return bytes * points.back().seconds.median / static_cast<double>(points.back().bytes);
 }
@@ -74,7 +76,8 @@ std::string unit_key(const hal::Segment& segment) {
     if (!s.values[v].shape.empty()) s.values[v].shape[0] = hal::Dim::fixed(0);  // slots or pages
   for (auto v : s.inputs)
     if (s.values[v].dtype == hal::DType::i32)
-      for (std::size_t axis = 1; axis < s.values[v].shape.size(); ++axis) s.values[v].shape[axis] = hal::Dim::fixed(0);  // pages of a sequence
+      for (std::size_t axis = 1; axis < s.values[v].shape.size(); ++axis)
+        s.values[v].shape[axis] = hal::Dim::fixed(0);  // pages of a sequence
   std::uint64_t h = hal::hash(s);
   std::uint8_t bytes[8];
   for (int i = 0; i < 8; ++i) bytes[i] = static_cast<std::uint8_t>(h >> (56 - 8 * i));
@@ -96,7 +99,8 @@ int find_note(dl_phdr_info* object, std::size_t, void* out) {
       const char* name = at + sizeof note;
       const char* data = name + ((note.n_namesz + 3) & ~3u);
       if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(name, "GNU", 4) == 0)
-        *static_cast<std::string*>(out) = hex(reinterpret_cast<const std::uint8_t*>(data), std::min<std::size_t>(note.n_descsz, 8));
+        *static_cast<std::string*>(out) =
+            hex(reinterpret_cast<const std::uint8_t*>(data), std::min<std::size_t>(note.n_descsz, 8));
       at = data + ((note.n_descsz + 3) & ~3u);
     }
   }
@@ -127,14 +131,19 @@ std::string build_id() {
 hal::Status check_fresh(const Profile& profile, const Machine& machine, std::string_view build) {
   const std::string again = "; measure again: switchyard profile";
   if (profile.machine != key(machine))
-    return hal::Error{hal::Code::unavailable, "the profile was measured on machine " + profile.machine + ", this one is " + key(machine) + again};
+    return hal::Error{hal::Code::unavailable, "the profile was measured on machine " + profile.machine +
+                                                  ", this one is " + key(machine) + again};
   for (const DeviceProfile& d : profile.devices) {
     const Door* door = machine.door(d.id);
-    if (!door) return hal::Error{hal::Code::unavailable, "the profile has device " + d.id + ", which this machine has not" + again};
+    if (!door)
+      return hal::Error{hal::Code::unavailable,
+                        "the profile has device " + d.id + ", which this machine has not" + again};
     if (door->info.driver != d.driver)
-      return hal::Error{hal::Code::unavailable, "profile of " + d.id + ": measured with driver '" + d.driver + "', here is '" + door->info.driver + "'" + again};
+      return hal::Error{hal::Code::unavailable, "profile of " + d.id + ": measured with driver '" + d.driver +
+                                                    "', here is '" + door->info.driver + "'" + again};
     if (d.build != build)
-      return hal::Error{hal::Code::unavailable, "profile of " + d.id + ": measured by build " + d.build + ", this is " + std::string(build) + again};
+      return hal::Error{hal::Code::unavailable, "profile of " + d.id + ": measured by build " + d.build + ", this is " +
+                                                    std::string(build) + again};
   }
   return hal::ok();
 }
@@ -143,9 +152,13 @@ hal::Result<std::string> cache_path(const Machine& machine) {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
   std::filesystem::path base;
-  if (cache && *cache) base = cache;
-  else if (home && *home) base = std::filesystem::path(home) / ".cache";
-  else return hal::Error{hal::Code::unavailable, "no place for the profile: neither XDG_CACHE_HOME nor HOME is set; name a file"};
+  if (cache && *cache)
+    base = cache;
+  else if (home && *home)
+    base = std::filesystem::path(home) / ".cache";
+  else
+    return hal::Error{hal::Code::unavailable,
+                      "no place for the profile: neither XDG_CACHE_HOME nor HOME is set; name a file"};
   return (base / "switchyard" / ("profile-" + key(machine) + ".json")).string();
 }
 

@@ -10,13 +10,13 @@
 
 namespace switchyard::probes {
 
-// Seconds of one repetition. spread: distance of the quartiles over the median; beyond noisy_spread the number is shown with a
-// warning instead of being trusted silently.
+// Seconds of one repetition. spread: distance of the quartiles over the median; beyond noisy_spread the number is shown
+// with a warning instead of being trusted silently.
 struct Stat {
   double median = 0, min = 0, max = 0, spread = 0;
   int samples = 0;  // each the mean of `runs` repetitions
   int runs = 1;
-  int warmup = 0;   // repetitions before the first sample
+  int warmup = 0;  // repetitions before the first sample
   bool noisy() const;
 };
 inline constexpr double noisy_spread = 0.25;
@@ -27,7 +27,8 @@ struct CopyPoint {
   hal::Bytes bytes = 0;
   Stat seconds;
 };
-// Between the measured sizes by straight lines, beyond them by the bandwidth of the largest, below at the time of the smallest.
+// Between the measured sizes by straight lines, beyond them by the bandwidth of the largest, below at the time of the
+// smallest.
 struct CopyCurve {
   std::vector<CopyPoint> points;  // by size
   double seconds(double bytes) const;
@@ -90,15 +91,15 @@ struct Profile {
   const Link* link(std::string_view from, std::string_view to) const;
 };
 
-// The same for all segments that do the same work per step: sizes of steps, slots and pages are left out, attributes, weight
-// shapes and types are not.
+// The same for all segments that do the same work per step: sizes of steps, slots and pages are left out, attributes,
+// weight shapes and types are not.
 std::string unit_key(const hal::Segment& segment);
 
 // Of this program: of its code, so that numbers measured with other kernels are not taken for its own.
 std::string build_id();
 
-// unavailable, naming both sides: measured on another machine, with another driver, or by another build. Devices the profile
-// does not have are no error.
+// unavailable, naming both sides: measured on another machine, with another driver, or by another build. Devices the
+// profile does not have are no error.
 hal::Status check_fresh(const Profile& profile, const Machine& machine, std::string_view build);
 
 std::string to_json(const Profile& profile);

@@ -7,8 +7,9 @@ namespace {
 constexpr std::string_view schema = "switchyard.profile/1";
 
 Json write(const Stat& s) {
-  return {{"median", s.median}, {"min", s.min}, {"max", s.max}, {"spread", s.spread}, {"samples", s.samples}, {"runs", s.runs},
-          {"warmup", s.warmup}, {"noisy", s.noisy()}, {"how", "measured"}};
+  return {{"median", s.median}, {"min", s.min},         {"max", s.max},
+          {"spread", s.spread}, {"samples", s.samples}, {"runs", s.runs},
+          {"warmup", s.warmup}, {"noisy", s.noisy()},   {"how", "measured"}};
 }
 Stat read_stat(const Json& j) {
   return {j.at("median"), j.at("min"), j.at("max"), j.at("spread"), j.at("samples"), j.at("runs"), j.at("warmup")};
@@ -28,18 +29,39 @@ CopyCurve read_curve(const Json& j) {
 Json write(const Rate& r) { return {{"per_second", r.per_second}, {"seconds", write(r.seconds)}, {"with", r.with}}; }
 Rate read_rate(const Json& j) { return {j.at("per_second"), read_stat(j.at("seconds")), j.at("with")}; }
 
-Json write(const Step& s) { return {{"rows", s.rows}, {"sequences", s.sequences}, {"past", s.past}, {"logits", s.logits}}; }
+Json write(const Step& s) {
+  return {{"rows", s.rows}, {"sequences", s.sequences}, {"past", s.past}, {"logits", s.logits}};
+}
 Step read_step(const Json& j) { return {j.at("rows"), j.at("sequences"), j.at("past"), j.at("logits")}; }
 
 Json write(const DeviceProfile& d) {
-  Json j{{"id", d.id}, {"driver", d.driver}, {"build", d.build}, {"date", d.date}, {"read", write(d.read)}, {"compute", write(d.compute)},
-         {"launch", write(d.launch)}, {"to_device", write(d.to_device)}, {"to_host", write(d.to_host)}, {"ops", Json::array()},
-         {"units", Json::array()}, {"notes", d.notes}};
+  Json j{{"id", d.id},
+         {"driver", d.driver},
+         {"build", d.build},
+         {"date", d.date},
+         {"read", write(d.read)},
+         {"compute", write(d.compute)},
+         {"launch", write(d.launch)},
+         {"to_device", write(d.to_device)},
+         {"to_host", write(d.to_host)},
+         {"ops", Json::array()},
+         {"units", Json::array()},
+         {"notes", d.notes}};
   for (const OpEntry& o : d.ops)
-    j["ops"].push_back({{"op", o.op}, {"name", o.name}, {"weights", o.weights}, {"variant", o.variant}, {"rows", o.rows}, {"flops", o.flops},
-                        {"bytes", o.bytes}, {"seconds", write(o.seconds)}});
+    j["ops"].push_back({{"op", o.op},
+                        {"name", o.name},
+                        {"weights", o.weights},
+                        {"variant", o.variant},
+                        {"rows", o.rows},
+                        {"flops", o.flops},
+                        {"bytes", o.bytes},
+                        {"seconds", write(o.seconds)}});
   for (const UnitEntry& u : d.units)
-    j["units"].push_back({{"key", u.key}, {"name", u.name}, {"step", write(u.step)}, {"resident", u.resident}, {"scratch", u.scratch},
+    j["units"].push_back({{"key", u.key},
+                          {"name", u.name},
+                          {"step", write(u.step)},
+                          {"resident", u.resident},
+                          {"scratch", u.scratch},
                           {"seconds", write(u.seconds)}});
   return j;
 }
@@ -57,9 +79,11 @@ DeviceProfile read_device(const Json& j) {
   d.to_host = read_curve(j.at("to_host"));
   d.notes = j.at("notes").get<std::vector<std::string>>();
   for (const Json& o : j.at("ops"))
-    d.ops.push_back({o.at("op"), o.at("name"), o.at("weights"), o.at("variant"), o.at("rows"), o.at("flops"), o.at("bytes"), read_stat(o.at("seconds"))});
+    d.ops.push_back({o.at("op"), o.at("name"), o.at("weights"), o.at("variant"), o.at("rows"), o.at("flops"),
+                     o.at("bytes"), read_stat(o.at("seconds"))});
   for (const Json& u : j.at("units"))
-    d.units.push_back({u.at("key"), u.at("name"), read_step(u.at("step")), u.at("resident"), u.at("scratch"), read_stat(u.at("seconds"))});
+    d.units.push_back({u.at("key"), u.at("name"), read_step(u.at("step")), u.at("resident"), u.at("scratch"),
+                       read_stat(u.at("seconds"))});
   return d;
 }
 
@@ -68,7 +92,8 @@ DeviceProfile read_device(const Json& j) {
 std::string to_json(const Profile& profile) {
   Json j{{"schema", schema}, {"machine", profile.machine}, {"devices", Json::array()}, {"links", Json::array()}};
   for (const DeviceProfile& d : profile.devices) j["devices"].push_back(write(d));
-  for (const Link& l : profile.links) j["links"].push_back({{"from", l.from}, {"to", l.to}, {"path", l.path}, {"copies", write(l.copies)}});
+  for (const Link& l : profile.links)
+    j["links"].push_back({{"from", l.from}, {"to", l.to}, {"path", l.path}, {"copies", write(l.copies)}});
   return j.dump(1) + "\n";
 }
 
@@ -77,7 +102,8 @@ hal::Result<Profile> profile_from_json(std::string_view text) {
     Profile p;
     p.machine = j.at("machine");
     for (const Json& d : j.at("devices")) p.devices.push_back(read_device(d));
-    for (const Json& l : j.at("links")) p.links.push_back({l.at("from"), l.at("to"), l.at("path"), read_curve(l.at("copies"))});
+    for (const Json& l : j.at("links"))
+      p.links.push_back({l.at("from"), l.at("to"), l.at("path"), read_curve(l.at("copies"))});
     return p;
   });
 }

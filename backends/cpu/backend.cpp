@@ -49,9 +49,11 @@ class CpuBackend final : public Backend {
 
   Result<DeviceRef> open(std::string_view id, const Host& host) override {
     HAL_TRY(Found found, find());
-    if (id != found.info.id) return Error{Code::not_found, "device " + std::string(id) + "; the cpu backend has " + found.info.id};
+    if (id != found.info.id)
+      return Error{Code::not_found, "device " + std::string(id) + "; the cpu backend has " + found.info.id};
     if (host.log)
-      host.log(2, "cpu:0: " + found.info.name + ", " + found.info.driver + ", " + std::to_string(found.topology.cores) + " cores by " + found.topology.source);
+      host.log(2, "cpu:0: " + found.info.name + ", " + found.info.driver + ", " + std::to_string(found.topology.cores) +
+                      " cores by " + found.topology.source);
     return DeviceRef(std::make_shared<CpuDevice>(std::move(found), host));
   }
 };

@@ -27,7 +27,9 @@ CpuDevice::CpuDevice(Found found, const Host& host) : info_(std::move(found.info
 
 Result<std::vector<Heap>> CpuDevice::heaps() const { return std::vector<Heap>{read_memory(used_->load())}; }
 
-Path CpuDevice::path(const Device& to) const { return to.info().accepts(Format::call) && to.info().id == info_.id ? Path::shared : Path::staged; }
+Path CpuDevice::path(const Device& to) const {
+  return to.info().accepts(Format::call) && to.info().id == info_.id ? Path::shared : Path::staged;
+}
 
 Result<BufferRef> CpuDevice::allocate(const BufferDesc& desc) {
   HAL_TRY(BufferRef buffer, HostBuffer::make(desc.bytes, desc.label, this, used_));
@@ -35,24 +37,31 @@ Result<BufferRef> CpuDevice::allocate(const BufferDesc& desc) {
 }
 
 Result<BufferRef> CpuDevice::adopt(const External& external) {
-  if (external.type != Handle::host_pointer) return Error{Code::unsupported, "adopt: " + info_.id + " takes host pointers only"};
+  if (external.type != Handle::host_pointer)
+    return Error{Code::unsupported, "adopt: " + info_.id + " takes host pointers only"};
   if (external.value == 0 || external.value % info_.limits.align != 0)
-    return Error{Code::invalid_argument, "adopt: the pointer must be a multiple of " + std::to_string(info_.limits.align)};
+    return Error{Code::invalid_argument,
+                 "adopt: the pointer must be a multiple of " + std::to_string(info_.limits.align)};
   return BufferRef(HostBuffer::wrap(reinterpret_cast<std::byte*>(external.value), external.bytes, this, nullptr));
 }
 
-Result<TimelineRef> CpuDevice::create_timeline(std::uint64_t initial) { return TimelineRef(std::make_shared<HostTimeline>(initial)); }
+Result<TimelineRef> CpuDevice::create_timeline(std::uint64_t initial) {
+  return TimelineRef(std::make_shared<HostTimeline>(initial));
+}
 
 Result<std::shared_ptr<Queue>> CpuDevice::create_queue(QueueKind) {
   auto scratch = std::make_shared<Scratch>();
-  auto run = [this, scratch](std::span<const Command> commands, Timing* timing) { return execute(*this, *scratch, commands, timing); };
+  auto run = [this, scratch](std::span<const Command> commands, Timing* timing) {
+    return execute(*this, *scratch, commands, timing);
+  };
   return std::shared_ptr<Queue>(std::make_shared<HostQueue>(run, shared_from_this()));
 }
 
 Claim CpuDevice::claim(const Segment& segment) const {
   if (host_.kernels) return host_.kernels->claim(segment, info_);
   Claim claim;
-  for (std::uint32_t n = 0; n < segment.nodes.size(); ++n) claim.declined.push_back({n, info_.id + " was opened without kernels"});
+  for (std::uint32_t n = 0; n < segment.nodes.size(); ++n)
+    claim.declined.push_back({n, info_.id + " was opened without kernels"});
   return claim;
 }
 
@@ -60,7 +69,8 @@ Result<std::shared_ptr<HostBuffer>> CpuDevice::hold(const LaunchPlan::Held& held
   const Constant& first = held.sources.front();
   for (const Constant& c : held.sources)
     if (c.data.empty() && held.bytes != 0)
-      return Error{Code::invalid_argument, "constant " + std::to_string(c.value) + " (key " + std::to_string(c.key) + ") has no data"};
+      return Error{Code::invalid_argument,
+                   "constant " + std::to_string(c.value) + " (key " + std::to_string(c.key) + ") has no data"};
   constexpr std::size_t align = 32;  // what GGUF guarantees; kernels rely on no more for constants
   if (!held.pack && first.owner && reinterpret_cast<std::uintptr_t>(first.data.data()) % align == 0) {
     auto* data = const_cast<std::byte*>(first.data.data());  // a launch never writes a constant
@@ -83,13 +93,16 @@ Result<ProgramRef> CpuDevice::compile(const Segment& segment, const CompileOptio
     if (options.stop.stop_requested()) return Error{Code::unavailable, "compile: stopped on request"};
     HAL_TRY(auto buffer, hold(held));
     program->constants.push_back(std::move(buffer));
-    if (options.progress) options.progress(static_cast<float>(program->constants.size()) / static_cast<float>(program->plan.constants.size()));
+    if (options.progress)
+      options.progress(static_cast<float>(program->constants.size()) /
+                       static_cast<float>(program->plan.constants.size()));
   }
   for (LaunchPlan::Held& held : program->plan.constants) {
     held.sources.clear();  // packed copies need their source no longer; a view keeps its owner itself
     held.pack = nullptr;
   }
-  for (const Launch& l : program->plan.launches) program->thread_scratch = std::max<std::size_t>(program->thread_scratch, l.thread_scratch);
+  for (const Launch& l : program->plan.launches)
+    program->thread_scratch = std::max<std::size_t>(program->thread_scratch, l.thread_scratch);
   HAL_CHECK(pool_->reserve(program->thread_scratch));
   return ProgramRef(program);
 }

@@ -50,8 +50,10 @@ void detect(Features& f) {
   }
   const std::uint64_t state = bit(one.c, 27) ? saved_state() : 0;
   const bool ymm = (state & 0x6) == 0x6, zmm = (state & 0xe6) == 0xe6, tiles = (state & 0x60000) == 0x60000;
-  const bool avx2 = ymm && bit(seven.b, 5) && bit(one.c, 12) && bit(one.c, 29) && bit(seven.b, 8);  // and FMA, F16C, BMI2
-  const bool avx512 = avx2 && zmm && bit(seven.b, 16) && bit(seven.b, 30) && bit(seven.b, 17) && bit(seven.b, 31);  // F, BW, DQ, VL
+  const bool avx2 =
+      ymm && bit(seven.b, 5) && bit(one.c, 12) && bit(one.c, 29) && bit(seven.b, 8);  // and FMA, F16C, BMI2
+  const bool avx512 =
+      avx2 && zmm && bit(seven.b, 16) && bit(seven.b, 30) && bit(seven.b, 17) && bit(seven.b, 31);  // F, BW, DQ, VL
   auto add = [&](bool have, const char* word) {
     if (have) f.words.emplace_back(word);
   };
@@ -92,10 +94,14 @@ hal::Result<Features> read_features() {
   if (!asked || !*asked || f.isa == asked) return f;
   const std::string isa = asked;
   if (isa != "scalar" && isa != "avx2" && isa != "avx512")
-    return hal::Error{hal::Code::invalid_argument, "SWITCHYARD_CPU_ISA is \"" + isa + "\", expected scalar, avx2 or avx512"};
+    return hal::Error{hal::Code::invalid_argument,
+                      "SWITCHYARD_CPU_ISA is \"" + isa + "\", expected scalar, avx2 or avx512"};
   if (isa == "avx512" || (isa == "avx2" && !has("avx2")))
-    return hal::Error{hal::Code::unsupported, "SWITCHYARD_CPU_ISA asks for " + isa + ", but " + f.name + " goes up to " + f.isa};
-  std::erase_if(f.words, [&](const std::string& word) { return word.rfind("avx512", 0) == 0 || word.rfind("amx", 0) == 0 || (isa == "scalar" && word.rfind("avx", 0) == 0); });
+    return hal::Error{hal::Code::unsupported,
+                      "SWITCHYARD_CPU_ISA asks for " + isa + ", but " + f.name + " goes up to " + f.isa};
+  std::erase_if(f.words, [&](const std::string& word) {
+    return word.rfind("avx512", 0) == 0 || word.rfind("amx", 0) == 0 || (isa == "scalar" && word.rfind("avx", 0) == 0);
+  });
   f.isa = isa;
   return f;
 }

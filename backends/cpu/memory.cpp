@@ -15,8 +15,9 @@ constexpr hal::Bytes worth_a_check = 1 << 20;  // reading the live budget takes 
 
 hal::Status inside(const char* what, hal::Bytes offset, std::size_t size, hal::Bytes bytes) {
   if (offset > bytes || size > bytes - offset)
-    return hal::Error{hal::Code::invalid_argument, std::string(what) + ": [" + std::to_string(offset) + ", +" + std::to_string(size) +
-                                                       ") of a buffer of " + std::to_string(bytes) + " bytes"};
+    return hal::Error{hal::Code::invalid_argument, std::string(what) + ": [" + std::to_string(offset) + ", +" +
+                                                       std::to_string(size) + ") of a buffer of " +
+                                                       std::to_string(bytes) + " bytes"};
   return hal::ok();
 }
 
@@ -26,9 +27,10 @@ hal::Result<std::shared_ptr<HostBuffer>> HostBuffer::make(hal::Bytes bytes, cons
                                                           std::shared_ptr<std::atomic<hal::Bytes>> used) {
   auto refuse = [&](const char* why) {
     const hal::Heap heap = read_memory(used->load());
-    return hal::Error{hal::Code::out_of_memory, (label.empty() ? "buffer" : label) + ": asked " + std::to_string(bytes) + " bytes, used " +
-                                                    std::to_string(heap.used) + ", budget " + std::to_string(heap.budget) + " of " +
-                                                    std::to_string(heap.total) + " bytes on cpu:0 (" + why + ")"};
+    return hal::Error{hal::Code::out_of_memory,
+                      (label.empty() ? "buffer" : label) + ": asked " + std::to_string(bytes) + " bytes, used " +
+                          std::to_string(heap.used) + ", budget " + std::to_string(heap.budget) + " of " +
+                          std::to_string(heap.total) + " bytes on cpu:0 (" + why + ")"};
   };
   if (bytes >= worth_a_check && bytes > read_memory(0).budget) return refuse("over the budget");
   const hal::Bytes unit = bytes >= huge_page ? huge_page : page;
@@ -46,7 +48,8 @@ hal::Result<std::shared_ptr<HostBuffer>> HostBuffer::make(hal::Bytes bytes, cons
   return buffer;
 }
 
-std::shared_ptr<HostBuffer> HostBuffer::wrap(std::byte* data, hal::Bytes bytes, const void* owner, std::shared_ptr<const void> keep) {
+std::shared_ptr<HostBuffer> HostBuffer::wrap(std::byte* data, hal::Bytes bytes, const void* owner,
+                                             std::shared_ptr<const void> keep) {
   auto buffer = std::shared_ptr<HostBuffer>(new HostBuffer);
   buffer->data_ = data;
   buffer->bytes_ = bytes;
@@ -74,7 +77,8 @@ hal::Status HostBuffer::write(hal::Bytes offset, std::span<const std::byte> from
 }
 
 hal::Result<hal::External> HostBuffer::share(hal::Handle handle) {
-  if (handle != hal::Handle::host_pointer) return hal::Error{hal::Code::unsupported, "share: cpu:0 shares host pointers only"};
+  if (handle != hal::Handle::host_pointer)
+    return hal::Error{hal::Code::unsupported, "share: cpu:0 shares host pointers only"};
   return hal::External{handle, reinterpret_cast<std::uint64_t>(data_), bytes_};
 }
 

@@ -9,11 +9,13 @@ namespace switchyard::backends::cpu {
 
 class HostBuffer final : public hal::Buffer {
  public:
-  // 64-byte aligned, zeroed. out_of_memory gives asked, used and budget. `used` counts what all buffers of a device hold.
+  // 64-byte aligned, zeroed. out_of_memory gives asked, used and budget. `used` counts what all buffers of a device
+  // hold.
   static hal::Result<std::shared_ptr<HostBuffer>> make(hal::Bytes bytes, const std::string& label, const void* owner,
                                                        std::shared_ptr<std::atomic<hal::Bytes>> used);
   // Memory of somebody else, kept alive by `keep` (may be null).
-  static std::shared_ptr<HostBuffer> wrap(std::byte* data, hal::Bytes bytes, const void* owner, std::shared_ptr<const void> keep);
+  static std::shared_ptr<HostBuffer> wrap(std::byte* data, hal::Bytes bytes, const void* owner,
+                                          std::shared_ptr<const void> keep);
   ~HostBuffer() override;
 
   hal::Bytes bytes() const override { return bytes_; }

@@ -43,7 +43,9 @@ hal::Status Scratch::reserve(std::size_t bytes) {
   if (bytes <= bytes_) return hal::ok();
   bytes = (bytes + 4095) / 4096 * 4096;
   auto* p = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
-  if (!p) return hal::Error{hal::Code::out_of_memory, "thread scratch: " + std::to_string(bytes) + " bytes refused by the system"};
+  if (!p)
+    return hal::Error{hal::Code::out_of_memory,
+                      "thread scratch: " + std::to_string(bytes) + " bytes refused by the system"};
   memory_ = std::shared_ptr<std::byte>(p, [](std::byte* q) { std::free(q); });
   bytes_ = bytes;
   return hal::ok();
@@ -55,8 +57,8 @@ struct Pool::Job {
     std::uint32_t chunk = 1;
   };
   struct Phase {
-    std::uint32_t first = 0, last = 0;                 // steps
-    alignas(64) std::atomic<std::uint32_t> left{0};    // tiles not yet done
+    std::uint32_t first = 0, last = 0;               // steps
+    alignas(64) std::atomic<std::uint32_t> left{0};  // tiles not yet done
   };
   std::vector<Step> steps;  // owned: a thread may still look at them when run() has returned
   std::unique_ptr<Counter[]> counters;

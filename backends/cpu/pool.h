@@ -29,9 +29,9 @@ class Scratch {
 
 struct Step {
   hal::Call call = nullptr;
-  hal::CallArgs args{};          // pointers, dims and args set; tiles and thread_scratch are filled in by the pool
-  std::uint32_t tiles = 0;       // > 0
-  bool barrier_before = false;   // begins a phase
+  hal::CallArgs args{};         // pointers, dims and args set; tiles and thread_scratch are filled in by the pool
+  std::uint32_t tiles = 0;      // > 0
+  bool barrier_before = false;  // begins a phase
 };
 
 class Pool {
@@ -44,8 +44,9 @@ class Pool {
   // Makes sure every thread of the pool can give a launch so many bytes. Any thread.
   hal::Status reserve(std::size_t scratch_bytes);
 
-  // Runs the steps; returns when all are done. `mine`: the caller's own scratch. Any number of callers at once: each works
-  // on its own job, the pool's threads on the oldest unfinished one. phase_ends: null, or one time per phase to fill.
+  // Runs the steps; returns when all are done. `mine`: the caller's own scratch. Any number of callers at once: each
+  // works on its own job, the pool's threads on the oldest unfinished one. phase_ends: null, or one time per phase to
+  // fill.
   void run(std::vector<Step> steps, const Scratch& mine, std::vector<std::chrono::nanoseconds>* phase_ends = nullptr);
 
  private:
@@ -55,8 +56,8 @@ class Pool {
 
   const int threads_;
   std::mutex mutex_;
-  std::vector<std::shared_ptr<Job>> jobs_;   // oldest first
-  std::vector<Scratch> scratch_;             // one per worker
+  std::vector<std::shared_ptr<Job>> jobs_;    // oldest first
+  std::vector<Scratch> scratch_;              // one per worker
   std::atomic<std::uint32_t> generation_{0};  // grows with every job and at the end
   bool stopping_ = false;
   std::vector<std::thread> workers_;

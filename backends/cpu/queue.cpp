@@ -19,9 +19,9 @@ std::byte* host_pointer(const Slice& s) {
 Status copy(const Copy& c) {
   std::byte* from = host_pointer(c.src);
   std::byte* to = host_pointer(c.dst);
-  const bool fits = c.src.buffer && c.dst.buffer && c.src.size() == c.dst.size() && c.src.offset <= c.src.buffer->bytes() &&
-                    c.src.size() <= c.src.buffer->bytes() - c.src.offset && c.dst.offset <= c.dst.buffer->bytes() &&
-                    c.dst.size() <= c.dst.buffer->bytes() - c.dst.offset;
+  const bool fits = c.src.buffer && c.dst.buffer && c.src.size() == c.dst.size() &&
+                    c.src.offset <= c.src.buffer->bytes() && c.src.size() <= c.src.buffer->bytes() - c.src.offset &&
+                    c.dst.offset <= c.dst.buffer->bytes() && c.dst.size() <= c.dst.buffer->bytes() - c.dst.offset;
   if (!fits || (!from && !to)) return staged_copy(c.src, c.dst);  // says what is wrong, or goes through host memory
   const auto bytes = static_cast<std::size_t>(c.src.size());
   if (from && to) {
@@ -36,9 +36,11 @@ Status fill(const Fill& f) {
   std::byte* to = host_pointer(f.dst);
   if (!to) return Error{Code::invalid_argument, "fill: the buffer belongs to another device"};
   const Bytes bytes = f.dst.size();
-  if (f.dst.offset % 4 != 0 || bytes % 4 != 0 || f.dst.offset > f.dst.buffer->bytes() || bytes > f.dst.buffer->bytes() - f.dst.offset)
-    return Error{Code::invalid_argument, "fill: [" + std::to_string(f.dst.offset) + ", +" + std::to_string(bytes) + ") of a buffer of " +
-                                             std::to_string(f.dst.buffer->bytes()) + " bytes; offset and size must be multiples of 4"};
+  if (f.dst.offset % 4 != 0 || bytes % 4 != 0 || f.dst.offset > f.dst.buffer->bytes() ||
+      bytes > f.dst.buffer->bytes() - f.dst.offset)
+    return Error{Code::invalid_argument, "fill: [" + std::to_string(f.dst.offset) + ", +" + std::to_string(bytes) +
+                                             ") of a buffer of " + std::to_string(f.dst.buffer->bytes()) +
+                                             " bytes; offset and size must be multiples of 4"};
   for (Bytes i = 0; i < bytes; i += 4) std::memcpy(to + i, &f.word, 4);
   return ok();
 }
@@ -64,7 +66,8 @@ struct Bases {
 
 Status run(CpuDevice& device, Scratch& scratch, const Run& r, std::uint32_t command, Timing* timing) {
   auto* program = dynamic_cast<CpuProgram*>(r.program.get());
-  if (!program) return Error{Code::invalid_argument, "run: the program was compiled by another device than " + device.info().id};
+  if (!program)
+    return Error{Code::invalid_argument, "run: the program was compiled by another device than " + device.info().id};
   const LaunchPlan& plan = program->plan;
   const auto dims = padded(r.dims);
   HAL_CHECK(plan.check(r, dims));
@@ -73,7 +76,8 @@ Status run(CpuDevice& device, Scratch& scratch, const Run& r, std::uint32_t comm
   for (std::size_t i = 0; i < r.slices.size(); ++i) {
     bases.slices.push_back(host_pointer(r.slices[i]));
     if (!bases.slices.back())
-      return Error{Code::invalid_argument, "run: slice " + std::to_string(i) + " lies on another device than " + device.info().id};
+      return Error{Code::invalid_argument,
+                   "run: slice " + std::to_string(i) + " lies on another device than " + device.info().id};
   }
   if (plan.scratch != 0 && !(bases.scratch = host_pointer(r.scratch)))
     return Error{Code::invalid_argument, "run: scratch lies on another device than " + device.info().id};

@@ -44,7 +44,7 @@ bool ask_hwloc(const std::vector<int>& allowed, Topology& t) {
   static constexpr const char* names[] = {"libhwloc.so.15"};
   auto lib = hal::Dynlib::open(names);
   if (!lib) return false;
-#define LOAD(name)                                                             \
+#define LOAD(name)                                                           \
   const auto name = reinterpret_cast<decltype(&::name)>(lib->symbol(#name)); \
   if (!name) return false
   LOAD(hwloc_topology_init);
@@ -70,7 +70,9 @@ bool ask_hwloc(const std::vector<int>& allowed, Topology& t) {
   if (int kinds = hwloc_cpukinds_get_nr(topology, 0); kinds > 1) {
     hwloc_bitmap_t set = hwloc_bitmap_alloc();
     int efficiency = -1;
-    if (hwloc_cpukinds_get_info(topology, static_cast<unsigned>(kinds - 1), set, &efficiency, nullptr, nullptr, 0) == 0 && efficiency > 0)
+    if (hwloc_cpukinds_get_info(topology, static_cast<unsigned>(kinds - 1), set, &efficiency, nullptr, nullptr, 0) ==
+            0 &&
+        efficiency > 0)
       fastest = set;
     else
       hwloc_bitmap_free(set);
@@ -79,7 +81,8 @@ bool ask_hwloc(const std::vector<int>& allowed, Topology& t) {
   const unsigned cores = core_depth < 0 ? 0 : hwloc_get_nbobjs_by_depth(topology, core_depth);
   for (unsigned i = 0; i < cores; ++i) {
     hwloc_obj_t core = hwloc_get_obj_by_depth(topology, core_depth, i);
-    auto pu = std::find_if(allowed.begin(), allowed.end(), [&](int cpu) { return hwloc_bitmap_isset(core->cpuset, static_cast<unsigned>(cpu)); });
+    auto pu = std::find_if(allowed.begin(), allowed.end(),
+                           [&](int cpu) { return hwloc_bitmap_isset(core->cpuset, static_cast<unsigned>(cpu)); });
     if (pu == allowed.end()) continue;
     ++t.cores;
     if (fastest && !hwloc_bitmap_isset(fastest, static_cast<unsigned>(*pu))) continue;
@@ -127,7 +130,8 @@ std::vector<std::string> groups(const std::string& controller, const std::string
     if (b == std::string::npos) continue;
     const std::string name = "," + line.substr(a + 1, b - a - 1) + ",";
     if (controller.empty() ? name != ",," : name.find("," + controller + ",") == std::string::npos) continue;
-    for (std::string path = line.substr(b + 1); path.size() > 1; path.resize(path.rfind('/'))) folders.push_back(root + path);
+    for (std::string path = line.substr(b + 1); path.size() > 1; path.resize(path.rfind('/')))
+      folders.push_back(root + path);
   }
   folders.push_back(root);
   return folders;
@@ -139,7 +143,8 @@ double cpu_quota() {
   for (const std::string& folder : groups("", "/sys/fs/cgroup"))
     if (auto line = first_line(folder + "/cpu.max")) {
       double quota = 0, period = 0;
-      if (std::istringstream(*line) >> quota >> period && period > 0) limit(quota / period);  // "max 100000" fails to parse
+      if (std::istringstream(*line) >> quota >> period && period > 0)
+        limit(quota / period);  // "max 100000" fails to parse
     }
   for (const std::string& folder : groups("cpu", "/sys/fs/cgroup/cpu")) {
     auto quota = number(folder + "/cpu.cfs_quota_us"), period = number(folder + "/cpu.cfs_period_us");
@@ -177,7 +182,8 @@ hal::Result<int> thread_count(const Topology& topology) {
     char* end = nullptr;
     const long n = std::strtol(set, &end, 10);
     if (*end != '\0' || n < 1 || n > 1024)
-      return hal::Error{hal::Code::invalid_argument, std::string("SWITCHYARD_CPU_THREADS is \"") + set + "\", expected a number from 1 to 1024"};
+      return hal::Error{hal::Code::invalid_argument,
+                        std::string("SWITCHYARD_CPU_THREADS is \"") + set + "\", expected a number from 1 to 1024"};
     return static_cast<int>(n);
   }
   int n = std::max(1, static_cast<int>(topology.cpus.size()));
@@ -202,7 +208,8 @@ hal::Heap read_memory(Bytes used) {
       limit(*most, number(folder + "/memory.current").value_or(0), field(folder + "/memory.stat", "inactive_file"));
   for (const std::string& folder : groups("memory", "/sys/fs/cgroup/memory"))
     if (auto most = number(folder + "/memory.limit_in_bytes"); most && *most < (Bytes{1} << 60))  // near 2^63: no limit
-      limit(*most, number(folder + "/memory.usage_in_bytes").value_or(0), field(folder + "/memory.stat", "total_inactive_file"));
+      limit(*most, number(folder + "/memory.usage_in_bytes").value_or(0),
+            field(folder + "/memory.stat", "total_inactive_file"));
   return heap;
 }
 

@@ -9,13 +9,13 @@
 namespace switchyard::backends::cpu {
 
 struct Topology {
-  std::string source;          // "hwloc 2.9.0" or "sched_getaffinity"
-  std::vector<int> cpus;       // operating system's number of one hardware thread per usable performance core
-  int cores = 0;               // usable cores of any kind
+  std::string source;     // "hwloc 2.9.0" or "sched_getaffinity"
+  std::vector<int> cpus;  // operating system's number of one hardware thread per usable performance core
+  int cores = 0;          // usable cores of any kind
   int numa_nodes = 1;
-  double quota = 0;            // CPU time the control group allows, in CPUs; 0: no limit
-  bool hybrid = false;         // there are cores of several speeds; `cpus` lists the fastest
-  hal::Bytes l2 = 0, l3 = 0;   // of one core; of one cluster
+  double quota = 0;           // CPU time the control group allows, in CPUs; 0: no limit
+  bool hybrid = false;        // there are cores of several speeds; `cpus` lists the fastest
+  hal::Bytes l2 = 0, l3 = 0;  // of one core; of one cluster
 };
 Topology read_topology();
 

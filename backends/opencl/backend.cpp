@@ -45,11 +45,13 @@ std::vector<Found> find(const Symbols& cl, std::vector<Absence>& absent) {
     cl_uint devices = 0;
     code = cl.clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &devices);
     std::vector<cl_device_id> ids(devices);
-    if (code == CL_SUCCESS && devices) code = cl.clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, devices, ids.data(), nullptr);
+    if (code == CL_SUCCESS && devices)
+      code = cl.clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, devices, ids.data(), nullptr);
     if (code != CL_SUCCESS || devices == 0) {
       std::string detail = std::string(name) + ": no device";
       if (code != CL_SUCCESS) detail += ", " + error_of("clGetDeviceIDs", code).message;
-      absent.push_back({"opencl", "no_device", detail, "check that the device is in the machine and that this user may open it"});
+      absent.push_back(
+          {"opencl", "no_device", detail, "check that the device is in the machine and that this user may open it"});
       continue;
     }
     for (cl_device_id id : ids) {

@@ -21,7 +21,8 @@ struct Query {
   T number(cl_device_info what, T otherwise = {}) const {
     T value{};
     std::size_t size = 0;
-    if (cl.clGetDeviceInfo(device, what, sizeof value, &value, &size) != CL_SUCCESS || size != sizeof value) return otherwise;
+    if (cl.clGetDeviceInfo(device, what, sizeof value, &value, &size) != CL_SUCCESS || size != sizeof value)
+      return otherwise;
     return value;
   }
   std::string text(cl_device_info what) const {
@@ -72,7 +73,8 @@ void subgroups(const Query& query, const std::string& extensions, hal::Limits& l
   std::vector<std::size_t> sizes(32);
   std::size_t bytes = 0;
   if (has_word(extensions, "cl_intel_required_subgroup_size") &&
-      query.cl.clGetDeviceInfo(query.device, intel_subgroup_sizes, sizes.size() * sizeof(std::size_t), sizes.data(), &bytes) == CL_SUCCESS &&
+      query.cl.clGetDeviceInfo(query.device, intel_subgroup_sizes, sizes.size() * sizeof(std::size_t), sizes.data(),
+                               &bytes) == CL_SUCCESS &&
       bytes >= sizeof(std::size_t)) {
     sizes.resize(bytes / sizeof(std::size_t));
     auto [low, high] = std::minmax_element(sizes.begin(), sizes.end());
@@ -82,8 +84,10 @@ void subgroups(const Query& query, const std::string& extensions, hal::Limits& l
     return;
   }
   int width = 1;
-  if (has_word(extensions, "cl_nv_device_attribute_query")) width = static_cast<int>(query.number<cl_uint>(nv_warp_size, 1));
-  if (has_word(extensions, "cl_amd_device_attribute_query")) width = static_cast<int>(query.number<cl_uint>(amd_wavefront_width, 1));
+  if (has_word(extensions, "cl_nv_device_attribute_query"))
+    width = static_cast<int>(query.number<cl_uint>(nv_warp_size, 1));
+  if (has_word(extensions, "cl_amd_device_attribute_query"))
+    width = static_cast<int>(query.number<cl_uint>(amd_wavefront_width, 1));
   limits.subgroup = limits.subgroup_min = limits.subgroup_max = std::max(width, 1);
 }
 
@@ -105,7 +109,8 @@ std::vector<std::string> features(const Query& query, const std::string& extensi
                                         {"cl_intel_unified_shared_memory", "unified_shared_memory"},
                                         {"cl_khr_il_program", "spirv"}};
   for (const Extension& e : known)
-    if (has_word(extensions, e.name) && std::find(words.begin(), words.end(), e.word) == words.end()) words.emplace_back(e.word);
+    if (has_word(extensions, e.name) && std::find(words.begin(), words.end(), e.word) == words.end())
+      words.emplace_back(e.word);
   if (query.number<cl_bool>(CL_DEVICE_HOST_UNIFIED_MEMORY)) words.emplace_back("host_memory");
   return words;
 }
@@ -121,14 +126,17 @@ hal::Result<DeviceWords> words_of(const Symbols& cl, cl_platform_id platform, cl
   info.name = query.text(CL_DEVICE_NAME);
   info.vendor = query.text(CL_DEVICE_VENDOR);
   info.driver = platform_text(cl, platform, CL_PLATFORM_NAME) + " " + query.text(CL_DRIVER_VERSION);
-  if (!query.number<cl_bool>(CL_DEVICE_AVAILABLE)) return hal::Error{hal::Code::unavailable, info.name + " (" + info.driver + ") is not available"};
+  if (!query.number<cl_bool>(CL_DEVICE_AVAILABLE))
+    return hal::Error{hal::Code::unavailable, info.name + " (" + info.driver + ") is not available"};
   if (!query.number<cl_bool>(CL_DEVICE_COMPILER_AVAILABLE))
     return hal::Error{hal::Code::unavailable, info.name + " (" + info.driver + ") has no compiler for OpenCL C"};
-  if (!query.number<cl_bool>(CL_DEVICE_ENDIAN_LITTLE)) return hal::Error{hal::Code::unsupported, info.name + " is big-endian"};
+  if (!query.number<cl_bool>(CL_DEVICE_ENDIAN_LITTLE))
+    return hal::Error{hal::Code::unsupported, info.name + " is big-endian"};
   int major = 0, minor = 0;
   std::string version = query.text(CL_DEVICE_VERSION);
   std::sscanf(version.c_str(), "OpenCL %d.%d", &major, &minor);
-  if (major * 10 + minor < 12) return hal::Error{hal::Code::unsupported, info.name + " speaks " + version + "; OpenCL 1.2 is needed"};
+  if (major * 10 + minor < 12)
+    return hal::Error{hal::Code::unsupported, info.name + " speaks " + version + "; OpenCL 1.2 is needed"};
 
   words.unified = query.number<cl_bool>(CL_DEVICE_HOST_UNIFIED_MEMORY);
   words.memory = query.number<cl_ulong>(CL_DEVICE_GLOBAL_MEM_SIZE);

@@ -30,7 +30,8 @@ Device::~Device() {
 
 Result<std::vector<Heap>> Device::heaps() const {
   Bytes used = used_;
-  return std::vector<Heap>{{words_.memory, words_.memory > used ? words_.memory - used : 0, used, true, words_.unified}};
+  return std::vector<Heap>{
+      {words_.memory, words_.memory > used ? words_.memory - used : 0, used, true, words_.unified}};
 }
 
 Path Device::path(const hal::Device&) const { return Path::staged; }
@@ -38,8 +39,9 @@ Path Device::path(const hal::Device&) const { return Path::staged; }
 Status Device::take(Bytes bytes, const std::string& label) {
   Bytes used = used_;
   auto refuse = [&](const std::string& why) {
-    return Error{Code::out_of_memory, info().id + ": asked " + std::to_string(bytes) + " bytes for " + (label.empty() ? "a buffer" : label) +
-                                          ", used " + std::to_string(used) + ", budget " +
+    return Error{Code::out_of_memory, info().id + ": asked " + std::to_string(bytes) + " bytes for " +
+                                          (label.empty() ? "a buffer" : label) + ", used " + std::to_string(used) +
+                                          ", budget " +
                                           std::to_string(words_.memory > used ? words_.memory - used : 0) + why};
   };
   if (bytes > info().limits.max_buffer)
@@ -52,14 +54,17 @@ Status Device::take(Bytes bytes, const std::string& label) {
 
 Result<BufferRef> Device::allocate(const BufferDesc& desc) { return Buffer::make(shared_from_this(), desc); }
 
-Result<TimelineRef> Device::create_timeline(std::uint64_t initial) { return TimelineRef(std::make_shared<HostTimeline>(initial)); }
+Result<TimelineRef> Device::create_timeline(std::uint64_t initial) {
+  return TimelineRef(std::make_shared<HostTimeline>(initial));
+}
 
 Result<std::shared_ptr<hal::Queue>> Device::create_queue(QueueKind) { return make_queue(shared_from_this()); }
 
 Claim Device::claim(const Segment& segment) const {
   if (host_.kernels) return host_.kernels->claim(segment, info());
   Claim none;
-  for (std::uint32_t n = 0; n < segment.nodes.size(); ++n) none.declined.push_back({n, info().id + " was opened without kernels"});
+  for (std::uint32_t n = 0; n < segment.nodes.size(); ++n)
+    none.declined.push_back({n, info().id + " was opened without kernels"});
   return none;
 }
 

@@ -11,7 +11,8 @@ namespace switchyard::backends::opencl {
 
 class Device final : public hal::Device, public std::enable_shared_from_this<Device> {
  public:
-  static hal::Result<std::shared_ptr<Device>> open(const Symbols& cl, cl_device_id id, DeviceWords words, const hal::Host& host);
+  static hal::Result<std::shared_ptr<Device>> open(const Symbols& cl, cl_device_id id, DeviceWords words,
+                                                   const hal::Host& host);
   ~Device() override;
 
   const hal::Info& info() const override { return words_.info; }

@@ -21,8 +21,9 @@ Result<BufferRef> Buffer::make(std::shared_ptr<Device> device, const BufferDesc&
   if (code != CL_SUCCESS) {
     Error error = error_of("cl.clCreateBuffer", code);
     auto heap = device->heaps().value().front();
-    error.message = device->info().id + ": asked " + std::to_string(bytes) + " bytes for " + (desc.label.empty() ? "a buffer" : desc.label) +
-                    ", used " + std::to_string(heap.used - bytes) + ", budget " + std::to_string(heap.budget + bytes) + ": " + error.message;
+    error.message = device->info().id + ": asked " + std::to_string(bytes) + " bytes for " +
+                    (desc.label.empty() ? "a buffer" : desc.label) + ", used " + std::to_string(heap.used - bytes) +
+                    ", budget " + std::to_string(heap.budget + bytes) + ": " + error.message;
     return error;
   }
   buffer->whole_ = std::make_shared<View>(cl, memory);
@@ -38,8 +39,8 @@ Buffer::~Buffer() {
 
 Status Buffer::in_range(const char* what, Bytes offset, Bytes size) const {
   if (offset <= bytes_ && size <= bytes_ - offset) return ok();
-  return Error{Code::invalid_argument, std::string(what) + ": bytes " + std::to_string(offset) + " to " + std::to_string(offset + size) +
-                                           " of a buffer of " + std::to_string(bytes_)};
+  return Error{Code::invalid_argument, std::string(what) + ": bytes " + std::to_string(offset) + " to " +
+                                           std::to_string(offset + size) + " of a buffer of " + std::to_string(bytes_)};
 }
 
 Result<std::span<std::byte>> Buffer::map() {
@@ -55,7 +56,8 @@ Status Buffer::read(Bytes offset, std::span<std::byte> to) {
     return ok();
   }
   const Symbols& cl = device_->cl;
-  OPENCL_CHECK(cl.clEnqueueReadBuffer(device_->transfers(), memory(), CL_FALSE, offset, to.size(), to.data(), 0, nullptr, nullptr));
+  OPENCL_CHECK(cl.clEnqueueReadBuffer(device_->transfers(), memory(), CL_FALSE, offset, to.size(), to.data(), 0,
+                                      nullptr, nullptr));
   OPENCL_CHECK(cl.clFinish(device_->transfers()));
   return ok();
 }
@@ -68,8 +70,10 @@ Status Buffer::write(Bytes offset, std::span<const std::byte> from) {
     return ok();
   }
   const Symbols& cl = device_->cl;
-  // Not CL_TRUE: one driver (Intel's for processors, 2026.22) returns from a blocking write before other queues see the bytes.
-  OPENCL_CHECK(cl.clEnqueueWriteBuffer(device_->transfers(), memory(), CL_FALSE, offset, from.size(), from.data(), 0, nullptr, nullptr));
+  // Not CL_TRUE: one driver (Intel's for processors, 2026.22) returns from a blocking write before other queues see the
+  // bytes.
+  OPENCL_CHECK(cl.clEnqueueWriteBuffer(device_->transfers(), memory(), CL_FALSE, offset, from.size(), from.data(), 0,
+                                       nullptr, nullptr));
   OPENCL_CHECK(cl.clFinish(device_->transfers()));
   return ok();
 }
@@ -79,8 +83,8 @@ Result<ViewRef> Buffer::view(Bytes offset, Bytes size) {
   if (offset == 0 && size == bytes_) return whole_;
   const Bytes align = device_->info().limits.align;
   if (offset % align != 0)
-    return Error{Code::invalid_argument, "slice: offset " + std::to_string(offset) + " is no multiple of " + std::to_string(align) + ", which " +
-                                             device_->info().id + " needs"};
+    return Error{Code::invalid_argument, "slice: offset " + std::to_string(offset) + " is no multiple of " +
+                                             std::to_string(align) + ", which " + device_->info().id + " needs"};
   std::lock_guard lock(mutex_);
   if (views_.size() >= max_views) views_.clear();
   ViewRef& view = views_[{offset, size}];
@@ -100,7 +104,8 @@ Result<ViewRef> Buffer::view(Bytes offset, Bytes size) {
 
 Result<Buffer*> own(const Device& device, const Slice& slice) {
   if (slice.buffer && slice.buffer->owner() == device.identity()) return static_cast<Buffer*>(slice.buffer.get());
-  return Error{Code::invalid_argument, slice.buffer ? "a slice of another device's buffer on " + device.info().id : "a slice without a buffer"};
+  return Error{Code::invalid_argument,
+               slice.buffer ? "a slice of another device's buffer on " + device.info().id : "a slice without a buffer"};
 }
 
 }  // namespace switchyard::backends::opencl

@@ -1,5 +1,5 @@
-// Buffers. Host-visible kinds keep a copy in host memory that a run's slices are brought up to date from and written back
-// to: OpenCL 1.2 has no memory that may stay mapped while kernels use it.
+// Buffers. Host-visible kinds keep a copy in host memory that a run's slices are brought up to date from and written
+// back to: OpenCL 1.2 has no memory that may stay mapped while kernels use it.
 #pragma once
 #include <map>
 

@@ -13,21 +13,24 @@ Status check_kernel(const Device& device, const Launch& launch, cl_kernel kernel
   cl_uint arguments = 0;
   OPENCL_CHECK(cl.clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof arguments, &arguments, nullptr));
   if (arguments != launch.arguments.size() + 1)
-    return Error{Code::internal, "kernel " + launch.entry + " takes " + std::to_string(arguments) + " arguments, its launch gives " +
-                                     std::to_string(launch.arguments.size()) + " and the parameters"};
+    return Error{Code::internal, "kernel " + launch.entry + " takes " + std::to_string(arguments) +
+                                     " arguments, its launch gives " + std::to_string(launch.arguments.size()) +
+                                     " and the parameters"};
   std::size_t most = 0;
-  OPENCL_CHECK(cl.clGetKernelWorkGroupInfo(kernel, device.id(), CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, nullptr));
+  OPENCL_CHECK(
+      cl.clGetKernelWorkGroupInfo(kernel, device.id(), CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, nullptr));
   std::size_t wanted = std::size_t{launch.group[0]} * launch.group[1] * launch.group[2];
   if (wanted > most)
-    return Error{Code::unsupported, "kernel " + launch.entry + " needs workgroups of " + std::to_string(wanted) + ", " + device.info().id +
-                                        " can give it " + std::to_string(most)};
+    return Error{Code::unsupported, "kernel " + launch.entry + " needs workgroups of " + std::to_string(wanted) + ", " +
+                                        device.info().id + " can give it " + std::to_string(most)};
   return ok();
 }
 
 Result<BufferRef> make_constant(Device& device, const LaunchPlan::Held& held) {
   for (const Constant& c : held.sources)
     if (c.data.empty() && held.bytes)
-      return Error{Code::invalid_argument, "constant " + std::to_string(c.value) + " has no data; a segment without data can be claimed, not compiled"};
+      return Error{Code::invalid_argument, "constant " + std::to_string(c.value) +
+                                               " has no data; a segment without data can be claimed, not compiled"};
   HAL_TRY(BufferRef buffer, device.allocate({held.bytes, Memory::device, "constant"}));
   if (held.layout.empty() && held.sources.size() == 1 && held.sources[0].data.size() == held.bytes) {
     HAL_CHECK(buffer->write(0, held.sources[0].data));
@@ -41,7 +44,8 @@ Result<BufferRef> make_constant(Device& device, const LaunchPlan::Held& held) {
 
 }  // namespace
 
-Result<ProgramRef> Program::make(std::shared_ptr<Device> device, const Segment& segment, Lowered lowered, const CompileOptions& options) {
+Result<ProgramRef> Program::make(std::shared_ptr<Device> device, const Segment& segment, Lowered lowered,
+                                 const CompileOptions& options) {
   const Symbols& cl = device->cl;
   std::shared_ptr<Program> program(new Program(device));
   HAL_TRY(program->plan_, LaunchPlan::make(segment, std::move(lowered), device->info().limits.align));
@@ -73,7 +77,8 @@ Result<ProgramRef> Program::make(std::shared_ptr<Device> device, const Segment& 
     HAL_CHECK(step());
   }
   for (const LaunchPlan::Held& held : plan.constants) {
-    HAL_TRY(BufferRef buffer, device->constants().get(held.key, held.layout, [&] { return make_constant(*device, held); }));
+    HAL_TRY(BufferRef buffer,
+            device->constants().get(held.key, held.layout, [&] { return make_constant(*device, held); }));
     program->constants_.push_back(std::move(buffer));
     HAL_CHECK(step());
   }
@@ -107,7 +112,8 @@ Status Program::bind(std::size_t index, const Run& run, Dims dims) {
   }
   auto parameters = parameter_block(launch, dims);
   if (parameters != bound.parameters) {
-    OPENCL_CHECK(cl.clSetKernelArg(bound.kernel, static_cast<cl_uint>(launch.arguments.size()), parameters.size(), parameters.data()));
+    OPENCL_CHECK(cl.clSetKernelArg(bound.kernel, static_cast<cl_uint>(launch.arguments.size()), parameters.size(),
+                                   parameters.data()));
     bound.parameters = std::move(parameters);
   }
   return ok();
@@ -166,37 +172,44 @@ Status Program::host_copies(const Run& run, Dims dims, cl_command_queue queue, b
     Bytes bytes = state ? slice.size() : tensor_bytes(plan_.slice_tensors[i], dims);
     if (!buffer->host() || bytes == 0) continue;
     if (after) {
-      OPENCL_CHECK(cl.clEnqueueReadBuffer(queue, buffer->memory(), CL_FALSE, slice.offset, bytes, buffer->host() + slice.offset, 0, nullptr, nullptr));
+      OPENCL_CHECK(cl.clEnqueueReadBuffer(queue, buffer->memory(), CL_FALSE, slice.offset, bytes,
+                                          buffer->host() + slice.offset, 0, nullptr, nullptr));
     } else {
-      OPENCL_CHECK(cl.clEnqueueWriteBuffer(queue, buffer->memory(), CL_FALSE, slice.offset, bytes, buffer->host() + slice.offset, 0, nullptr, nullptr));
+      OPENCL_CHECK(cl.clEnqueueWriteBuffer(queue, buffer->memory(), CL_FALSE, slice.offset, bytes,
+                                           buffer->host() + slice.offset, 0, nullptr, nullptr));
     }
   }
   return ok();
 }
 
-Status Program::time_step(const Step& step, cl_command_queue queue, std::uint32_t command, std::vector<Span>& spans) const {
+Status Program::time_step(const Step& step, cl_command_queue queue, std::uint32_t command,
+                          std::vector<Span>& spans) const {
   const Symbols& cl = device_->cl;
   const Launch& launch = plan_.launches[step.launch];
   const std::size_t local[3] = {launch.group[0], launch.group[1], launch.group[2]};
   OPENCL_CHECK(cl.clFinish(queue));
   cl_event event = nullptr;
   auto begin = steady_now();
-  OPENCL_CHECK(cl.clEnqueueNDRangeKernel(queue, bound_[step.launch].kernel, 3, nullptr, step.global, local, 0, nullptr, &event));
+  OPENCL_CHECK(
+      cl.clEnqueueNDRangeKernel(queue, bound_[step.launch].kernel, 3, nullptr, step.global, local, 0, nullptr, &event));
   cl_int finished = cl.clFinish(queue);
   auto end = steady_now();
   cl_ulong first = 0, last = 0;
   cl_int timed = cl.clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_START, sizeof first, &first, nullptr);
-  if (timed == CL_SUCCESS) timed = cl.clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, sizeof last, &last, nullptr);
+  if (timed == CL_SUCCESS)
+    timed = cl.clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, sizeof last, &last, nullptr);
   cl.clReleaseEvent(event);
   OPENCL_CHECK(finished);
-  // The device's clock gives the length, the host's the place; a driver whose clock makes no sense: the host's for both.
+  // The device's clock gives the length, the host's the place; a driver whose clock makes no sense: the host's for
+  // both.
   std::chrono::nanoseconds length(last - first);
   if (timed == CL_SUCCESS && last > first && length <= end - begin) begin = end - length;
   spans.push_back({command, launch.node, begin, end});
   return ok();
 }
 
-Status Program::enqueue(const Run& run, cl_command_queue queue, std::uint32_t command, std::vector<Span>* spans, std::vector<ViewRef>& views) {
+Status Program::enqueue(const Run& run, cl_command_queue queue, std::uint32_t command, std::vector<Span>* spans,
+                        std::vector<ViewRef>& views) {
   auto dims = padded(run.dims);
   HAL_CHECK(plan_.check(run, dims));
   std::lock_guard lock(mutex_);
@@ -213,7 +226,8 @@ Status Program::enqueue(const Run& run, cl_command_queue queue, std::uint32_t co
     }
     const Launch& launch = plan_.launches[step.launch];
     const std::size_t local[3] = {launch.group[0], launch.group[1], launch.group[2]};
-    if (cl_int code = cl.clEnqueueNDRangeKernel(queue, bound_[step.launch].kernel, 3, nullptr, step.global, local, 0, nullptr, nullptr)) {
+    if (cl_int code = cl.clEnqueueNDRangeKernel(queue, bound_[step.launch].kernel, 3, nullptr, step.global, local, 0,
+                                                nullptr, nullptr)) {
       Error error = error_of("cl.clEnqueueNDRangeKernel", code);
       error.message += " for " + launch.entry + " of node " + std::to_string(launch.node);
       return error;

@@ -7,8 +7,8 @@ namespace switchyard::backends::opencl {
 
 class Program final : public hal::Program {
  public:
-  static hal::Result<hal::ProgramRef> make(std::shared_ptr<Device> device, const hal::Segment& segment, hal::Lowered lowered,
-                                           const hal::CompileOptions& options);
+  static hal::Result<hal::ProgramRef> make(std::shared_ptr<Device> device, const hal::Segment& segment,
+                                           hal::Lowered lowered, const hal::CompileOptions& options);
   ~Program() override;
   hal::Bytes resident() const override { return plan_.resident; }
   hal::Bytes scratch() const override { return plan_.scratch; }
@@ -34,7 +34,8 @@ class Program final : public hal::Program {
   hal::Status bind(std::size_t launch, const hal::Run& run, hal::Dims dims);
   bool recorded(const hal::Run& run, std::vector<ViewRef>& views) const;
   hal::Status host_copies(const hal::Run& run, hal::Dims dims, cl_command_queue queue, bool after) const;
-  hal::Status time_step(const Step& step, cl_command_queue queue, std::uint32_t command, std::vector<hal::Span>& spans) const;
+  hal::Status time_step(const Step& step, cl_command_queue queue, std::uint32_t command,
+                        std::vector<hal::Span>& spans) const;
 
   std::shared_ptr<Device> device_;
   hal::LaunchPlan plan_;

@@ -65,8 +65,9 @@ class Executor {
 
   Status check(const char* what, const Slice& s) {
     if (s.buffer && s.offset <= s.buffer->bytes() && s.size() <= s.buffer->bytes() - s.offset) return ok();
-    return Error{Code::invalid_argument, std::string(what) + ": " + std::to_string(s.bytes) + " bytes at " + std::to_string(s.offset) + " of " +
-                                             (s.buffer ? "a buffer of " + std::to_string(s.buffer->bytes()) : std::string("no buffer"))};
+    return Error{Code::invalid_argument,
+                 std::string(what) + ": " + std::to_string(s.bytes) + " bytes at " + std::to_string(s.offset) + " of " +
+                     (s.buffer ? "a buffer of " + std::to_string(s.buffer->bytes()) : std::string("no buffer"))};
   }
 
   Status enqueue_copy(const Copy& copy, cl_command_queue queue) {
@@ -74,7 +75,8 @@ class Executor {
     HAL_CHECK(check("copy to", copy.dst));
     const Bytes bytes = copy.src.size();
     if (bytes != copy.dst.size())
-      return Error{Code::invalid_argument, "copy: " + std::to_string(bytes) + " bytes into " + std::to_string(copy.dst.size())};
+      return Error{Code::invalid_argument,
+                   "copy: " + std::to_string(bytes) + " bytes into " + std::to_string(copy.dst.size())};
     if (bytes == 0) return ok();
     auto from = own(*device_, copy.src), to = own(*device_, copy.dst);
     if (!from || !to) {
@@ -86,11 +88,14 @@ class Executor {
       OPENCL_CHECK(cl.clFinish(queue));
       std::memmove(dst.host() + copy.dst.offset, src.host() + copy.src.offset, bytes);
     } else if (src.host()) {
-      OPENCL_CHECK(cl.clEnqueueWriteBuffer(queue, dst.memory(), CL_FALSE, copy.dst.offset, bytes, src.host() + copy.src.offset, 0, nullptr, nullptr));
+      OPENCL_CHECK(cl.clEnqueueWriteBuffer(queue, dst.memory(), CL_FALSE, copy.dst.offset, bytes,
+                                           src.host() + copy.src.offset, 0, nullptr, nullptr));
     } else if (dst.host()) {
-      OPENCL_CHECK(cl.clEnqueueReadBuffer(queue, src.memory(), CL_FALSE, copy.src.offset, bytes, dst.host() + copy.dst.offset, 0, nullptr, nullptr));
+      OPENCL_CHECK(cl.clEnqueueReadBuffer(queue, src.memory(), CL_FALSE, copy.src.offset, bytes,
+                                          dst.host() + copy.dst.offset, 0, nullptr, nullptr));
     } else {
-      OPENCL_CHECK(cl.clEnqueueCopyBuffer(queue, src.memory(), dst.memory(), copy.src.offset, copy.dst.offset, bytes, 0, nullptr, nullptr));
+      OPENCL_CHECK(cl.clEnqueueCopyBuffer(queue, src.memory(), dst.memory(), copy.src.offset, copy.dst.offset, bytes, 0,
+                                          nullptr, nullptr));
     }
     return ok();
   }
@@ -99,7 +104,8 @@ class Executor {
     HAL_CHECK(check("fill", fill.dst));
     const Bytes bytes = fill.dst.size();
     if (bytes % 4 || fill.dst.offset % 4)
-      return Error{Code::invalid_argument, "fill: " + std::to_string(bytes) + " bytes at " + std::to_string(fill.dst.offset) + " are no whole words"};
+      return Error{Code::invalid_argument, "fill: " + std::to_string(bytes) + " bytes at " +
+                                               std::to_string(fill.dst.offset) + " are no whole words"};
     if (bytes == 0) return ok();
     HAL_TRY(Buffer * buffer, own(*device_, fill.dst));
     if (buffer->host()) {
@@ -107,7 +113,8 @@ class Executor {
       for (Bytes b = 0; b < bytes; b += 4) std::memcpy(buffer->host() + fill.dst.offset + b, &fill.word, 4);
       return ok();
     }
-    OPENCL_CHECK(cl.clEnqueueFillBuffer(queue, buffer->memory(), &fill.word, 4, fill.dst.offset, bytes, 0, nullptr, nullptr));
+    OPENCL_CHECK(
+        cl.clEnqueueFillBuffer(queue, buffer->memory(), &fill.word, 4, fill.dst.offset, bytes, 0, nullptr, nullptr));
     return ok();
   }
 
@@ -123,7 +130,8 @@ Result<std::shared_ptr<hal::Queue>> make_queue(std::shared_ptr<Device> device) {
   auto executor = std::make_shared<Executor>(device);
   HAL_CHECK(executor->open());
   return std::shared_ptr<hal::Queue>(std::make_shared<HostQueue>(
-      [executor](std::span<const Command> commands, Timing* timing) { return executor->execute(commands, timing); }, device));
+      [executor](std::span<const Command> commands, Timing* timing) { return executor->execute(commands, timing); },
+      device));
 }
 
 }  // namespace switchyard::backends::opencl

@@ -11,9 +11,10 @@ hal::Result<const Symbols*> load() {
   static constexpr const char* names[] = {"libOpenCL.so.1", "libOpenCL.so"};
   HAL_TRY(hal::Dynlib library, hal::Dynlib::open(names));
   static Symbols table;
-#define X(name)                                                             \
+#define X(name)                                                            \
   table.name = reinterpret_cast<decltype(&::name)>(library.symbol(#name)); \
-  if (!table.name) return hal::Error{hal::Code::unavailable, library.path() + " has no function " #name "; OpenCL 1.2 is needed"};
+  if (!table.name)                                                         \
+    return hal::Error{hal::Code::unavailable, library.path() + " has no function " #name "; OpenCL 1.2 is needed"};
 #include "backends/opencl/symbols.def"
 #undef X
   return &table;

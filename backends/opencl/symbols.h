@@ -25,8 +25,8 @@ hal::Error error_of(const char* call, cl_int code);
 }  // namespace switchyard::backends::opencl
 
 // OPENCL_CHECK(cl.clFinish(queue)): returns the error from the enclosing function.
-#define OPENCL_CHECK(...)                                                                         \
-  do {                                                                                            \
-    if (cl_int opencl_code_ = (__VA_ARGS__); opencl_code_ != CL_SUCCESS)                          \
-      return ::switchyard::backends::opencl::error_of(#__VA_ARGS__, opencl_code_);                \
+#define OPENCL_CHECK(...)                                                          \
+  do {                                                                             \
+    if (cl_int opencl_code_ = (__VA_ARGS__); opencl_code_ != CL_SUCCESS)           \
+      return ::switchyard::backends::opencl::error_of(#__VA_ARGS__, opencl_code_); \
   } while (false)

@@ -25,7 +25,8 @@ Discovery SimBackend::discover() {
   for (const std::string& file : files_) {
     Result<Description> d = read_description(file);
     if (!d) {
-      found.absent.push_back({"sim", "bad_description", d.error().message, "correct the file; backends/sim/README.md lists the fields"});
+      found.absent.push_back(
+          {"sim", "bad_description", d.error().message, "correct the file; backends/sim/README.md lists the fields"});
       continue;
     }
     const std::string& fault = d->faults.discovery;
@@ -34,9 +35,12 @@ Discovery SimBackend::discover() {
     bool twice = false;
     for (const Info& other : found.devices) twice = twice || other.id == d->info.id;
     if (fault == "missing") {
-      found.absent.push_back({"sim", "no_device", d->info.id + ": its description says that it is missing", "remove faults.discovery from " + file});
+      found.absent.push_back({"sim", "no_device", d->info.id + ": its description says that it is missing",
+                              "remove faults.discovery from " + file});
     } else if (twice) {
-      found.absent.push_back({"sim", "bad_description", file + ": the name of " + d->info.id + " is taken by an earlier file", "choose another name"});
+      found.absent.push_back({"sim", "bad_description",
+                              file + ": the name of " + d->info.id + " is taken by an earlier file",
+                              "choose another name"});
     } else {
       found.devices.push_back(d->info);
     }

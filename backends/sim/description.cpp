@@ -96,11 +96,13 @@ Description read(const Json& json) {
   std::vector<std::string> given{"call"};
   in.get("formats", given);
   if (given.size() != 1) throw Bad{"formats must be [\"call\"] or [\"graph\"]"};
-  if (given[0] != formats[0] && given[0] != formats[1]) throw Bad{"formats is " + given[0] + ", allowed are: call, graph"};
+  if (given[0] != formats[0] && given[0] != formats[1])
+    throw Bad{"formats is " + given[0] + ", allowed are: call, graph"};
   d.info.formats = {given[0] == formats[0] ? Format::call : Format::graph};
   in.get("features", d.info.features);
 
-  Json heap = in.object("heap"), speeds = in.object("speeds"), limits = in.object("limits"), faults = in.object("faults");
+  Json heap = in.object("heap"), speeds = in.object("speeds"), limits = in.object("limits"),
+       faults = in.object("faults");
   Fields h(heap, "heap.");
   d.heap.total = d.heap.budget = 4'000'000'000;
   h.get("total_bytes", d.heap.total);

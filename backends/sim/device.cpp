@@ -24,23 +24,29 @@ Result<BufferRef> SimDevice::allocate(const BufferDesc& desc) {
   return SimBuffer::make(state_, desc);
 }
 
-Result<TimelineRef> SimDevice::create_timeline(std::uint64_t initial) { return TimelineRef(std::make_shared<HostTimeline>(initial)); }
+Result<TimelineRef> SimDevice::create_timeline(std::uint64_t initial) {
+  return TimelineRef(std::make_shared<HostTimeline>(initial));
+}
 
 Result<std::shared_ptr<Queue>> SimDevice::create_queue(QueueKind) {
-  auto run = [state = state_](std::span<const Command> commands, Timing* timing) { return execute(*state, commands, timing); };
+  auto run = [state = state_](std::span<const Command> commands, Timing* timing) {
+    return execute(*state, commands, timing);
+  };
   return std::shared_ptr<Queue>(std::make_shared<HostQueue>(run, state_));
 }
 
 Claim SimDevice::claim(const Segment& segment) const {
   Claim claim;
   if (!host_.kernels) {
-    for (std::uint32_t n = 0; n < segment.nodes.size(); ++n) claim.declined.push_back({n, info().id + " was opened without kernels; it only moves bytes"});
+    for (std::uint32_t n = 0; n < segment.nodes.size(); ++n)
+      claim.declined.push_back({n, info().id + " was opened without kernels; it only moves bytes"});
     return claim;
   }
   claim = host_.kernels->claim(segment, info());
   const Description& d = state_->description;
   auto described = [&](const std::string& op) {
-    return d.only_ops.empty() || std::any_of(d.only_ops.begin(), d.only_ops.end(), [&](const std::string& name) { return op.starts_with(name + "@"); });
+    return d.only_ops.empty() || std::any_of(d.only_ops.begin(), d.only_ops.end(),
+                                             [&](const std::string& name) { return op.starts_with(name + "@"); });
   };
   for (Group& g : claim.groups) {
     std::erase_if(g.nodes, [&](std::uint32_t n) {
@@ -52,7 +58,8 @@ Claim SimDevice::claim(const Segment& segment) const {
     });
     if (d.takes_graphs() && !g.nodes.empty() && static_cast<std::int64_t>(g.nodes.size()) < d.min_group_nodes) {
       for (auto n : g.nodes)
-        claim.declined.push_back({n, info().id + " takes groups of at least " + std::to_string(d.min_group_nodes) + " nodes, this one has " + std::to_string(g.nodes.size())});
+        claim.declined.push_back({n, info().id + " takes groups of at least " + std::to_string(d.min_group_nodes) +
+                                         " nodes, this one has " + std::to_string(g.nodes.size())});
       g.nodes.clear();
     }
   }
@@ -68,12 +75,14 @@ Result<ProgramRef> SimDevice::compile(const Segment& segment, const CompileOptio
   Claim claimed = claim(segment);
   if (!claimed.declined.empty()) {
     const Declined& first = claimed.declined[0];
-    return Error{Code::unsupported, info().id + ": node " + std::to_string(first.node) + " (" + segment.nodes[first.node].op + "): " + first.why};
+    return Error{Code::unsupported, info().id + ": node " + std::to_string(first.node) + " (" +
+                                        segment.nodes[first.node].op + "): " + first.why};
   }
   if (!claimed.whole()) return Error{Code::unsupported, info().id + ": the segment has no nodes"};
   if (options.progress) options.progress(0);
-  HAL_TRY(ProgramRef program, state_->description.takes_graphs() ? GraphProgram::make(state_, segment, *host_.kernels)
-                                                               : KernelProgram::make(state_, constants_, segment, *host_.kernels));
+  HAL_TRY(ProgramRef program, state_->description.takes_graphs()
+                                  ? GraphProgram::make(state_, segment, *host_.kernels)
+                                  : KernelProgram::make(state_, constants_, segment, *host_.kernels));
   if (options.progress) options.progress(1);
   return program;
 }

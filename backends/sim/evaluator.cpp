@@ -43,14 +43,17 @@ Array empty_like(const Tensor& t) {
 
 double flops_of(const Node& node, const std::vector<Tensor>& tensors) {
   auto out = static_cast<double>(max_elements(tensors[node.out[0]]));
-  if (node.op != "prim.matmul") return node.op == "prim.reshape" || node.op == "prim.slice" || node.op == "prim.concat" ? 0 : out;
+  if (node.op != "prim.matmul")
+    return node.op == "prim.reshape" || node.op == "prim.slice" || node.op == "prim.concat" ? 0 : out;
   const Tensor& a = tensors[node.in[0]];
   return 2 * out * static_cast<double>(a.shape[a.shape.size() - (node.attrs_as<PrimAttrs>().ta ? 2 : 1)].max);
 }
 
 }  // namespace
 
-std::int64_t Array::count() const { return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>()); }
+std::int64_t Array::count() const {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
 
 Result<Array> to_array(const Tensor& t, std::span<const std::byte> bytes) {
   Array a = empty_like(t);
@@ -58,8 +61,8 @@ Result<Array> to_array(const Tensor& t, std::span<const std::byte> bytes) {
   const bool nibbles = t.dtype == DType::u4 || t.dtype == DType::i4;
   Bytes need = nibbles ? (n + 1) / 2 : tensor_bytes(t, {});
   if (bytes.size() != need)
-    return Error{Code::invalid_argument, std::string("graph: ") + to_string(t.dtype) + " " + show(a.shape) + " has " + std::to_string(bytes.size()) +
-                                             " bytes, needs " + std::to_string(need)};
+    return Error{Code::invalid_argument, std::string("graph: ") + to_string(t.dtype) + " " + show(a.shape) + " has " +
+                                             std::to_string(bytes.size()) + " bytes, needs " + std::to_string(need)};
   if (is_float(t.dtype)) {
     a.f = std::make_shared<std::vector<float>>(n);
     auto& f = *a.f;
@@ -96,8 +99,9 @@ Status to_bytes(const Array& a, DType dtype, std::span<std::byte> bytes) {
   } else if (dtype == DType::i32 && a.i && bytes.size() == 4 * n) {
     std::memcpy(bytes.data(), a.i->data(), bytes.size());
   } else {
-    return Error{Code::unsupported, std::string("graph: an output of type ") + to_string(dtype) + " and " + std::to_string(n) + " elements in " +
-                                        std::to_string(bytes.size()) + " bytes; outputs are f32 or i32"};
+    return Error{Code::unsupported, std::string("graph: an output of type ") + to_string(dtype) + " and " +
+                                        std::to_string(n) + " elements in " + std::to_string(bytes.size()) +
+                                        " bytes; outputs are f32 or i32"};
   }
   return ok();
 }
@@ -127,7 +131,9 @@ Result<Evaluator> Evaluator::make(const Segment& graph, bool half) {
     if (node.out.empty() || node.in.empty()) return Error{Code::invalid_argument, where + ": needs inputs and outputs"};
     bool folds = true;
     for (auto v : node.in) {
-      if (v >= graph.values.size() || !written[v]) return Error{Code::invalid_argument, where + ": reads value " + std::to_string(v) + ", which nothing has written"};
+      if (v >= graph.values.size() || !written[v])
+        return Error{Code::invalid_argument,
+                     where + ": reads value " + std::to_string(v) + ", which nothing has written"};
       folds = folds && !e.constants_[v].shape.empty();
     }
     for (auto v : node.out) written[v] = true;
@@ -140,7 +146,8 @@ Result<Evaluator> Evaluator::make(const Segment& graph, bool half) {
   }
   std::vector<bool> needed(graph.values.size(), false);
   for (auto v : graph.outputs) {
-    if (v >= graph.values.size() || !written[v]) return Error{Code::invalid_argument, "graph output " + std::to_string(v) + " is never written"};
+    if (v >= graph.values.size() || !written[v])
+      return Error{Code::invalid_argument, "graph output " + std::to_string(v) + " is never written"};
     needed[v] = true;
   }
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
@@ -163,11 +170,13 @@ Status Evaluator::execute(const Step& step, std::vector<Array>& values) const {
   for (auto v : step.in) in.push_back(!constants_[v].shape.empty() ? constants_[v] : values[v]);
   for (auto v : step.out) out.push_back(empty_like(tensors_[v]));
   if (Status done = step.primitive(step.attrs, in, out, tensors_[step.out[0]].dtype); !done)
-    return Error{done.error().code, "graph node " + std::to_string(step.node) + " (" + names_[step.node] + "): " + done.error().message};
+    return Error{done.error().code,
+                 "graph node " + std::to_string(step.node) + " (" + names_[step.node] + "): " + done.error().message};
   for (std::size_t i = 0; i < out.size(); ++i) {
     auto n = static_cast<std::size_t>(out[i].count());
     if ((out[i].f ? out[i].f->size() : out[i].i ? out[i].i->size() : n + 1) != n)
-      return Error{Code::internal, "graph node " + std::to_string(step.node) + " (" + names_[step.node] + "): result does not have the shape " + show(out[i].shape)};
+      return Error{Code::internal, "graph node " + std::to_string(step.node) + " (" + names_[step.node] +
+                                       "): result does not have the shape " + show(out[i].shape)};
     // A shared array was rounded when it was made.
     if (half_ && out[i].f && out[i].f.use_count() == 1) round_half(out[i]);
     values[step.out[i]] = std::move(out[i]);
@@ -178,7 +187,8 @@ Status Evaluator::execute(const Step& step, std::vector<Array>& values) const {
 Result<std::vector<Array>> Evaluator::run(std::vector<Array> inputs) const {
   std::vector<Array> values(tensors_.size());
   if (inputs.size() != inputs_.size())
-    return Error{Code::invalid_argument, "graph: " + std::to_string(inputs.size()) + " inputs, needs " + std::to_string(inputs_.size())};
+    return Error{Code::invalid_argument,
+                 "graph: " + std::to_string(inputs.size()) + " inputs, needs " + std::to_string(inputs_.size())};
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (half_) round_half(inputs[i]);
     values[inputs_[i]] = std::move(inputs[i]);

@@ -1,5 +1,5 @@
-// Runs a primitive graph (hal/shared/primitive.h) on the host, in plain loops: what the simulated graph device computes.
-// Independent of the ops' references: it knows primitives only.
+// Runs a primitive graph (hal/shared/primitive.h) on the host, in plain loops: what the simulated graph device
+// computes. Independent of the ops' references: it knows primitives only.
 #pragma once
 #include "hal/kernels.h"
 #include "hal/shared/primitive.h"
@@ -11,7 +11,7 @@ using namespace hal;
 // Floats of any type are kept as float, integers and booleans as int32.
 struct Array {
   std::vector<std::int64_t> shape;
-  std::shared_ptr<std::vector<float>> f;         // one of the two is set
+  std::shared_ptr<std::vector<float>> f;  // one of the two is set
   std::shared_ptr<std::vector<std::int32_t>> i;
   std::int64_t count() const;
 };
@@ -36,9 +36,9 @@ class Evaluator {
   // index out of range is invalid_argument.
   Result<std::vector<Array>> run(std::vector<Array> inputs) const;
 
-  double flops() const { return flops_; }                    // of one run
-  Bytes constant_bytes() const { return constant_bytes_; }   // as the graph stores them
-  std::size_t nodes() const { return steps_.size(); }        // left after folding
+  double flops() const { return flops_; }                   // of one run
+  Bytes constant_bytes() const { return constant_bytes_; }  // as the graph stores them
+  std::size_t nodes() const { return steps_.size(); }       // left after folding
 
  private:
   struct Step {

@@ -25,13 +25,17 @@ std::vector<std::int32_t>& ints(Array& a) {
 }
 template <class T>
 const std::vector<T>& data(const Array& a) {
-  if constexpr (std::is_same_v<T, float>) return *a.f;
-  else return *a.i;
+  if constexpr (std::is_same_v<T, float>)
+    return *a.f;
+  else
+    return *a.i;
 }
 template <class T>
 std::vector<T>& fresh(Array& a) {
-  if constexpr (std::is_same_v<T, float>) return floats(a);
-  else return ints(a);
+  if constexpr (std::is_same_v<T, float>)
+    return floats(a);
+  else
+    return ints(a);
 }
 
 using Four = std::array<std::int64_t, 4>;
@@ -54,7 +58,8 @@ Four strides(const std::vector<std::int64_t>& shape, const Four& out, bool& fits
 }
 
 template <class A, class B, class F>
-Status broadcast(const Array& a, const Array& b, Array& out, const std::vector<A>& x, const std::vector<A>& y, std::vector<B>& z, F f) {
+Status broadcast(const Array& a, const Array& b, Array& out, const std::vector<A>& x, const std::vector<A>& y,
+                 std::vector<B>& z, F f) {
   Four n = four(out.shape);
   bool fits = true;
   Four sa = strides(a.shape, n, fits), sb = strides(b.shape, n, fits);
@@ -65,10 +70,14 @@ Status broadcast(const Array& a, const Array& b, Array& out, const std::vector<A
       for (std::int64_t k = 0; k < n[2]; ++k) {
         const A* p = x.data() + i * sa[0] + j * sa[1] + k * sa[2];
         const A* q = y.data() + i * sb[0] + j * sb[1] + k * sb[2];
-        if (sa[3] && sb[3]) for (std::int64_t l = 0; l < n[3]; ++l) to[l] = f(p[l], q[l]);
-        else if (sa[3]) for (std::int64_t l = 0; l < n[3]; ++l) to[l] = f(p[l], *q);
-        else if (sb[3]) for (std::int64_t l = 0; l < n[3]; ++l) to[l] = f(*p, q[l]);
-        else for (std::int64_t l = 0; l < n[3]; ++l) to[l] = f(*p, *q);
+        if (sa[3] && sb[3])
+          for (std::int64_t l = 0; l < n[3]; ++l) to[l] = f(p[l], q[l]);
+        else if (sa[3])
+          for (std::int64_t l = 0; l < n[3]; ++l) to[l] = f(p[l], *q);
+        else if (sb[3])
+          for (std::int64_t l = 0; l < n[3]; ++l) to[l] = f(*p, q[l]);
+        else
+          for (std::int64_t l = 0; l < n[3]; ++l) to[l] = f(*p, *q);
         to += n[3];
       }
   return ok();
@@ -81,19 +90,31 @@ Status arithmetic(In in, Out out, F f) {
   return broadcast(in[0], in[1], out[0], *in[0].i, *in[1].i, ints(out[0]), f);
 }
 
-Status add(const PrimAttrs&, In in, Out out, DType) { return arithmetic(in, out, [](auto a, auto b) { return a + b; }); }
-Status sub(const PrimAttrs&, In in, Out out, DType) { return arithmetic(in, out, [](auto a, auto b) { return a - b; }); }
-Status mul(const PrimAttrs&, In in, Out out, DType) { return arithmetic(in, out, [](auto a, auto b) { return a * b; }); }
+Status add(const PrimAttrs&, In in, Out out, DType) {
+  return arithmetic(in, out, [](auto a, auto b) { return a + b; });
+}
+Status sub(const PrimAttrs&, In in, Out out, DType) {
+  return arithmetic(in, out, [](auto a, auto b) { return a - b; });
+}
+Status mul(const PrimAttrs&, In in, Out out, DType) {
+  return arithmetic(in, out, [](auto a, auto b) { return a * b; });
+}
 Status div(const PrimAttrs&, In in, Out out, DType) {
-  if (in.size() == 2 && in[1].i && std::find(in[1].i->begin(), in[1].i->end(), 0) != in[1].i->end()) return refuse("integer division by zero");
+  if (in.size() == 2 && in[1].i && std::find(in[1].i->begin(), in[1].i->end(), 0) != in[1].i->end())
+    return refuse("integer division by zero");
   return arithmetic(in, out, [](auto a, auto b) { return a / b; });
 }
-Status min(const PrimAttrs&, In in, Out out, DType) { return arithmetic(in, out, [](auto a, auto b) { return b < a ? b : a; }); }
-Status max(const PrimAttrs&, In in, Out out, DType) { return arithmetic(in, out, [](auto a, auto b) { return a < b ? b : a; }); }
+Status min(const PrimAttrs&, In in, Out out, DType) {
+  return arithmetic(in, out, [](auto a, auto b) { return b < a ? b : a; });
+}
+Status max(const PrimAttrs&, In in, Out out, DType) {
+  return arithmetic(in, out, [](auto a, auto b) { return a < b ? b : a; });
+}
 
 Status less(const PrimAttrs&, In in, Out out, DType) {
   if (in.size() != 2 || !in[0].i || !in[1].i) return refuse("needs two i32 operands");
-  return broadcast(in[0], in[1], out[0], *in[0].i, *in[1].i, ints(out[0]), [](auto a, auto b) { return a < b ? 1 : 0; });
+  return broadcast(in[0], in[1], out[0], *in[0].i, *in[1].i, ints(out[0]),
+                   [](auto a, auto b) { return a < b ? 1 : 0; });
 }
 
 Status select(const PrimAttrs&, In in, Out out, DType) {
@@ -119,12 +140,18 @@ Status each(In in, Out out, F f) {
   std::transform(in[0].f->begin(), in[0].f->end(), floats(out[0]).begin(), f);
   return ok();
 }
-Status exp(const PrimAttrs&, In in, Out out, DType) { return each(in, out, [](float x) { return std::exp(x); }); }
-Status sqrt(const PrimAttrs&, In in, Out out, DType) { return each(in, out, [](float x) { return std::sqrt(x); }); }
+Status exp(const PrimAttrs&, In in, Out out, DType) {
+  return each(in, out, [](float x) { return std::exp(x); });
+}
+Status sqrt(const PrimAttrs&, In in, Out out, DType) {
+  return each(in, out, [](float x) { return std::sqrt(x); });
+}
 Status softplus(const PrimAttrs&, In in, Out out, DType) {
   return each(in, out, [](float x) { return (x > 0 ? x : 0.0f) + std::log1p(std::exp(-std::abs(x))); });
 }
-Status silu(const PrimAttrs&, In in, Out out, DType) { return each(in, out, [](float x) { return x / (1 + std::exp(-x)); }); }
+Status silu(const PrimAttrs&, In in, Out out, DType) {
+  return each(in, out, [](float x) { return x / (1 + std::exp(-x)); });
+}
 
 Status convert(const PrimAttrs&, In in, Out out, DType to) {
   const bool to_float = to == DType::f32 || to == DType::f16 || to == DType::bf16;
@@ -134,10 +161,16 @@ Status convert(const PrimAttrs&, In in, Out out, DType to) {
     auto u = std::bit_cast<std::uint32_t>(x);
     return std::bit_cast<float>((u + 0x7fffu + (u >> 16 & 1u)) & 0xffff0000u);
   };
-  if (to_float && in[0].f) std::transform(in[0].f->begin(), in[0].f->end(), floats(out[0]).begin(), narrow);
-  else if (to_float) std::transform(in[0].i->begin(), in[0].i->end(), floats(out[0]).begin(), [&](std::int32_t x) { return narrow(static_cast<float>(x)); });
-  else if (in[0].f) std::transform(in[0].f->begin(), in[0].f->end(), ints(out[0]).begin(), [](float x) { return static_cast<std::int32_t>(x); });
-  else out[0].i = in[0].i;
+  if (to_float && in[0].f)
+    std::transform(in[0].f->begin(), in[0].f->end(), floats(out[0]).begin(), narrow);
+  else if (to_float)
+    std::transform(in[0].i->begin(), in[0].i->end(), floats(out[0]).begin(),
+                   [&](std::int32_t x) { return narrow(static_cast<float>(x)); });
+  else if (in[0].f)
+    std::transform(in[0].f->begin(), in[0].f->end(), ints(out[0]).begin(),
+                   [](float x) { return static_cast<std::int32_t>(x); });
+  else
+    out[0].i = in[0].i;
   return ok();
 }
 
@@ -151,7 +184,8 @@ Status matmul(const PrimAttrs& attrs, In in, Out out, DType) {
   if (in.size() != 2 || !in[0].f || !in[1].f) return refuse("needs two float operands");
   Four a = four(in[0].shape), b = four(in[1].shape), c = four(out[0].shape);
   const std::int64_t m = c[2], n = c[3], k = attrs.ta ? a[2] : a[3];
-  if ((attrs.ta ? a[3] : a[2]) != m || (attrs.tb ? b[2] : b[3]) != n || (attrs.tb ? b[3] : b[2]) != k) return refuse("shapes do not fit");
+  if ((attrs.ta ? a[3] : a[2]) != m || (attrs.tb ? b[2] : b[3]) != n || (attrs.tb ? b[3] : b[2]) != k)
+    return refuse("shapes do not fit");
   std::vector<float> turned(attrs.ta ? static_cast<std::size_t>(m * k) : 0);
   float* to = floats(out[0]).data();
   for (std::int64_t i = 0; i < c[0]; ++i)
@@ -175,7 +209,9 @@ struct Around {
 Around around(const Array& a, std::int32_t axis) {
   Around r;
   for (std::size_t i = 0; i < a.shape.size(); ++i)
-    (static_cast<std::int32_t>(i) < axis ? r.outer : static_cast<std::int32_t>(i) == axis ? r.n : r.inner) *= a.shape[i];
+    (static_cast<std::int32_t>(i) < axis    ? r.outer
+     : static_cast<std::int32_t>(i) == axis ? r.n
+                                            : r.inner) *= a.shape[i];
   return r;
 }
 
@@ -204,15 +240,23 @@ Status reduce(const PrimAttrs& attrs, In in, Out out, double start, F f, bool me
   for (std::int64_t o = 0; o < r.outer; ++o)
     for (std::int64_t i = 0; i < r.inner; ++i) {
       double sum = start;
-      for (std::int64_t k = 0; k < r.n; ++k) sum = f(sum, (*in[0].f)[static_cast<std::size_t>((o * r.n + k) * r.inner + i)]);
+      for (std::int64_t k = 0; k < r.n; ++k)
+        sum = f(sum, (*in[0].f)[static_cast<std::size_t>((o * r.n + k) * r.inner + i)]);
       *y++ = static_cast<float>(mean ? sum / static_cast<double>(r.n) : sum);
     }
   return ok();
 }
-Status reduce_sum(const PrimAttrs& a, In in, Out out, DType) { return reduce(a, in, out, 0, [](double s, float x) { return s + x; }, false); }
-Status reduce_mean(const PrimAttrs& a, In in, Out out, DType) { return reduce(a, in, out, 0, [](double s, float x) { return s + x; }, true); }
+Status reduce_sum(const PrimAttrs& a, In in, Out out, DType) {
+  return reduce(
+      a, in, out, 0, [](double s, float x) { return s + x; }, false);
+}
+Status reduce_mean(const PrimAttrs& a, In in, Out out, DType) {
+  return reduce(
+      a, in, out, 0, [](double s, float x) { return s + x; }, true);
+}
 Status reduce_max(const PrimAttrs& a, In in, Out out, DType) {
-  return reduce(a, in, out, -INFINITY, [](double s, float x) { return s < x ? x : s; }, false);
+  return reduce(
+      a, in, out, -INFINITY, [](double s, float x) { return s < x ? x : s; }, false);
 }
 
 Status reshape(const PrimAttrs&, In in, Out out, DType) {
@@ -230,7 +274,8 @@ void transpose_as(const PrimAttrs& attrs, const Array& in, Array& out) {
     step[static_cast<std::size_t>(i)] = s;
     s *= size[static_cast<std::size_t>(i)];
   }
-  for (std::size_t i = 0; i < 4; ++i) moved[i] = i < pad ? step[i] : step[static_cast<std::size_t>(attrs.perm[i - pad]) + pad];
+  for (std::size_t i = 0; i < 4; ++i)
+    moved[i] = i < pad ? step[i] : step[static_cast<std::size_t>(attrs.perm[i - pad]) + pad];
   Four n = four(out.shape);
   const T* from = data<T>(in).data();
   T* to = fresh<T>(out).data();
@@ -242,8 +287,10 @@ void transpose_as(const PrimAttrs& attrs, const Array& in, Array& out) {
       }
 }
 Status transpose(const PrimAttrs& attrs, In in, Out out, DType) {
-  if (in[0].f) transpose_as<float>(attrs, in[0], out[0]);
-  else transpose_as<std::int32_t>(attrs, in[0], out[0]);
+  if (in[0].f)
+    transpose_as<float>(attrs, in[0], out[0]);
+  else
+    transpose_as<std::int32_t>(attrs, in[0], out[0]);
   return ok();
 }
 
@@ -262,8 +309,10 @@ Status concat(const PrimAttrs& attrs, In in, Out out, DType) {
   std::int64_t sum = 0;
   for (const Array& a : in) sum += a.count();
   if (sum != out[0].count()) return refuse("element counts differ");
-  if (in[0].f) concat_as<float>(attrs.axis, in, out[0]);
-  else concat_as<std::int32_t>(attrs.axis, in, out[0]);
+  if (in[0].f)
+    concat_as<float>(attrs.axis, in, out[0]);
+  else
+    concat_as<std::int32_t>(attrs.axis, in, out[0]);
   return ok();
 }
 
@@ -278,9 +327,12 @@ void slice_as(const PrimAttrs& attrs, const Array& in, Array& out) {
 }
 Status slice(const PrimAttrs& attrs, In in, Out out, DType) {
   Around r = around(in[0], attrs.axis);
-  if (attrs.begin < 0 || attrs.end > r.n || r.outer * r.inner * (attrs.end - attrs.begin) != out[0].count()) return refuse("bounds do not fit");
-  if (in[0].f) slice_as<float>(attrs, in[0], out[0]);
-  else slice_as<std::int32_t>(attrs, in[0], out[0]);
+  if (attrs.begin < 0 || attrs.end > r.n || r.outer * r.inner * (attrs.end - attrs.begin) != out[0].count())
+    return refuse("bounds do not fit");
+  if (in[0].f)
+    slice_as<float>(attrs, in[0], out[0]);
+  else
+    slice_as<std::int32_t>(attrs, in[0], out[0]);
   return ok();
 }
 
@@ -335,13 +387,31 @@ Status one_hot(const PrimAttrs& attrs, In in, Out out, DType) {
 }  // namespace
 
 Primitive find_primitive(std::string_view name) {
-  static constexpr std::pair<std::string_view, Primitive> list[] = {
-      {"prim.add", add}, {"prim.sub", sub}, {"prim.mul", mul}, {"prim.div", div}, {"prim.min", min}, {"prim.max", max},
-      {"prim.less", less}, {"prim.select", select}, {"prim.exp", exp}, {"prim.sqrt", sqrt}, {"prim.softplus", softplus},
-      {"prim.silu", silu}, {"prim.convert", convert}, {"prim.matmul", matmul}, {"prim.softmax", softmax},
-      {"prim.reduce_sum", reduce_sum}, {"prim.reduce_mean", reduce_mean}, {"prim.reduce_max", reduce_max},
-      {"prim.reshape", reshape}, {"prim.transpose", transpose}, {"prim.concat", concat}, {"prim.slice", slice},
-      {"prim.gather", gather}, {"prim.topk", topk}, {"prim.one_hot", one_hot}};
+  static constexpr std::pair<std::string_view, Primitive> list[] = {{"prim.add", add},
+                                                                    {"prim.sub", sub},
+                                                                    {"prim.mul", mul},
+                                                                    {"prim.div", div},
+                                                                    {"prim.min", min},
+                                                                    {"prim.max", max},
+                                                                    {"prim.less", less},
+                                                                    {"prim.select", select},
+                                                                    {"prim.exp", exp},
+                                                                    {"prim.sqrt", sqrt},
+                                                                    {"prim.softplus", softplus},
+                                                                    {"prim.silu", silu},
+                                                                    {"prim.convert", convert},
+                                                                    {"prim.matmul", matmul},
+                                                                    {"prim.softmax", softmax},
+                                                                    {"prim.reduce_sum", reduce_sum},
+                                                                    {"prim.reduce_mean", reduce_mean},
+                                                                    {"prim.reduce_max", reduce_max},
+                                                                    {"prim.reshape", reshape},
+                                                                    {"prim.transpose", transpose},
+                                                                    {"prim.concat", concat},
+                                                                    {"prim.slice", slice},
+                                                                    {"prim.gather", gather},
+                                                                    {"prim.topk", topk},
+                                                                    {"prim.one_hot", one_hot}};
   for (const auto& [known, primitive] : list)
     if (known == name) return primitive;
   return nullptr;

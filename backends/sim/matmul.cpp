@@ -10,7 +10,8 @@ namespace {
 constexpr std::int64_t width = 16;
 
 // panel [k][width], zero beyond the last column.
-void pack(const float* b, float* panel, std::int64_t n, std::int64_t k, std::int64_t first, std::int64_t columns, bool tb) {
+void pack(const float* b, float* panel, std::int64_t n, std::int64_t k, std::int64_t first, std::int64_t columns,
+          bool tb) {
   if (columns < width) std::memset(panel, 0, static_cast<std::size_t>(k * width) * sizeof(float));
   if (tb) {
     for (std::int64_t j = 0; j < columns; ++j)

@@ -12,7 +12,8 @@ std::chrono::nanoseconds SimProgram::simulated(double bytes, double flops) const
   return std::chrono::nanoseconds(static_cast<std::int64_t>(ns));
 }
 
-KernelProgram::KernelProgram(StateRef state, LaunchPlan plan, const Segment& segment) : SimProgram(std::move(state)), plan_(std::move(plan)) {
+KernelProgram::KernelProgram(StateRef state, LaunchPlan plan, const Segment& segment)
+    : SimProgram(std::move(state)), plan_(std::move(plan)) {
   for (const Launch& l : plan_.launches) {
     double elements = 0;
     for (const Arg& a : l.arguments)
@@ -22,7 +23,8 @@ KernelProgram::KernelProgram(StateRef state, LaunchPlan plan, const Segment& seg
   }
 }
 
-Result<ProgramRef> KernelProgram::make(const StateRef& state, ConstantStore& store, const Segment& segment, const Kernels& kernels) {
+Result<ProgramRef> KernelProgram::make(const StateRef& state, ConstantStore& store, const Segment& segment,
+                                       const Kernels& kernels) {
   const Info& info = state->description.info;
   HAL_TRY(Lowered lowered, kernels.lower(segment, info));
   HAL_TRY(LaunchPlan plan, LaunchPlan::make(segment, std::move(lowered), info.limits.align));
@@ -30,8 +32,12 @@ Result<ProgramRef> KernelProgram::make(const StateRef& state, ConstantStore& sto
   for (const LaunchPlan::Held& held : program->plan_.constants) {
     auto make = [&]() -> Result<BufferRef> {
       for (const Constant& c : held.sources)
-        if (c.data.empty()) return Error{Code::invalid_argument, info.id + ": constant " + std::to_string(c.value) + " has no data; a segment without its weights can be claimed, not compiled"};
-      HAL_TRY(BufferRef buffer, SimBuffer::make(state, {held.bytes, Memory::device, "constant " + std::to_string(held.sources[0].value)}));
+        if (c.data.empty())
+          return Error{Code::invalid_argument,
+                       info.id + ": constant " + std::to_string(c.value) +
+                           " has no data; a segment without its weights can be claimed, not compiled"};
+      HAL_TRY(BufferRef buffer, SimBuffer::make(state, {held.bytes, Memory::device,
+                                                        "constant " + std::to_string(held.sources[0].value)}));
       HAL_CHECK(held.write({static_cast<SimBuffer&>(*buffer).data(), held.bytes}));
       return buffer;
     };
@@ -54,20 +60,25 @@ Result<std::chrono::nanoseconds> KernelProgram::run(const Run& run, std::vector<
     for (const Arg& a : l.arguments) {
       Slice s = plan_.resolve(a, run, constants_);
       std::byte* p = host_bytes(*state_, s);
-      if (s.buffer && !p) return Error{Code::invalid_argument, state_->description.info.id + ": argument " + std::to_string(pointers.size()) + " of " + l.entry + " lies on another device"};
+      if (s.buffer && !p)
+        return Error{Code::invalid_argument, state_->description.info.id + ": argument " +
+                                                 std::to_string(pointers.size()) + " of " + l.entry +
+                                                 " lies on another device"};
       pointers.push_back(p);
       bytes += s.buffer ? static_cast<double>(s.size()) : 0.0;
     }
     std::vector<std::byte> scratch(l.thread_scratch + 64);
     auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
-    CallArgs args{sizeof(CallArgs), nullptr, pointers.data(), dims.data(), l.args.data(), 0, l.grid(l, dims)[0],
-                  scratch.data() + (64 - address % 64) % 64};
+    CallArgs args{sizeof(CallArgs), nullptr, pointers.data(),    dims.data(),
+                  l.args.data(),    0,       l.grid(l, dims)[0], scratch.data() + (64 - address % 64) % 64};
     auto begin = steady_now();
     l.call(&args);
     auto time = simulated(bytes, 2 * weights_[i] * static_cast<double>(std::max<std::int64_t>(dims[0], 1)));
     if (spans) {
-      if (state_->description.logical_clock) spans->push_back({0, l.node, total, total + time});
-      else spans->push_back({0, l.node, begin, steady_now()});
+      if (state_->description.logical_clock)
+        spans->push_back({0, l.node, total, total + time});
+      else
+        spans->push_back({0, l.node, begin, steady_now()});
     }
     total += time;
   }
@@ -80,7 +91,9 @@ Result<ProgramRef> GraphProgram::make(const StateRef& state, const Segment& segm
   HAL_TRY(Evaluator evaluator, Evaluator::make(graph.graph, half));
   const Description& d = state->description;
   if (evaluator.constant_bytes() > d.heap.budget)
-    return Error{Code::out_of_memory, d.info.id + ": a graph with constants of " + std::to_string(evaluator.constant_bytes()) + " bytes, the budget is " + std::to_string(d.heap.budget)};
+    return Error{Code::out_of_memory, d.info.id + ": a graph with constants of " +
+                                          std::to_string(evaluator.constant_bytes()) + " bytes, the budget is " +
+                                          std::to_string(d.heap.budget)};
   std::shared_ptr<GraphProgram> program(new GraphProgram(state, std::move(evaluator)));
   program->source_ = segment;
   program->source_.constants.clear();
@@ -113,8 +126,10 @@ Result<std::chrono::nanoseconds> GraphProgram::run(const Run& run, std::vector<S
   }
   auto time = simulated(bytes, evaluator_.flops());
   if (spans) {
-    if (state_->description.logical_clock) spans->push_back({0, 0, {}, time});
-    else spans->push_back({0, 0, begin, steady_now()});
+    if (state_->description.logical_clock)
+      spans->push_back({0, 0, {}, time});
+    else
+      spans->push_back({0, 0, begin, steady_now()});
   }
   return time;
 }

@@ -22,7 +22,8 @@ class SimProgram : public Program {
 
 class KernelProgram final : public SimProgram {
  public:
-  static Result<ProgramRef> make(const StateRef& state, ConstantStore& store, const Segment& segment, const Kernels& kernels);
+  static Result<ProgramRef> make(const StateRef& state, ConstantStore& store, const Segment& segment,
+                                 const Kernels& kernels);
   Bytes resident() const override { return plan_.resident; }
   Bytes scratch() const override { return plan_.scratch; }
   Result<std::chrono::nanoseconds> run(const Run& run, std::vector<Span>* spans) override;
@@ -43,8 +44,8 @@ class GraphProgram final : public SimProgram {
 
  private:
   GraphProgram(StateRef state, Evaluator evaluator) : SimProgram(std::move(state)), evaluator_(std::move(evaluator)) {}
-  Segment source_;      // without its constants: shapes and the order of slices
-  Decomposed graph_;    // likewise
+  Segment source_;    // without its constants: shapes and the order of slices
+  Decomposed graph_;  // likewise
   Evaluator evaluator_;
 };
 

@@ -22,15 +22,18 @@ Result<std::chrono::nanoseconds> copy(State& state, const Copy& c) {
   HAL_CHECK(in_range(state, c.dst, "copy destination"));
   const Bytes bytes = c.src.size();
   if (bytes != c.dst.size())
-    return Error{Code::invalid_argument, state.description.info.id + ": copy of " + std::to_string(bytes) + " bytes into " + std::to_string(c.dst.size())};
+    return Error{Code::invalid_argument, state.description.info.id + ": copy of " + std::to_string(bytes) +
+                                             " bytes into " + std::to_string(c.dst.size())};
   std::byte* from = host_bytes(state, c.src);
   std::byte* to = host_bytes(state, c.dst);
   if (from && to) {
     std::memmove(to, from, bytes);
     return transfer(2 * bytes, state.description.speeds.memory_gb_s);
   }
-  if (to) HAL_CHECK(c.src.buffer->read(c.src.offset, {to, bytes}));
-  else if (from) HAL_CHECK(c.dst.buffer->write(c.dst.offset, {from, bytes}));
+  if (to)
+    HAL_CHECK(c.src.buffer->read(c.src.offset, {to, bytes}));
+  else if (from)
+    HAL_CHECK(c.dst.buffer->write(c.dst.offset, {from, bytes}));
   else {
     std::vector<std::byte> staged(bytes);
     HAL_CHECK(c.src.buffer->read(c.src.offset, staged));
@@ -44,7 +47,8 @@ Result<std::chrono::nanoseconds> fill(State& state, const hal::Fill& f) {
   const Bytes bytes = f.dst.size();
   std::byte* to = host_bytes(state, f.dst);
   if (!to || bytes % 4 || f.dst.offset % 4)
-    return Error{Code::invalid_argument, state.description.info.id + ": fill of " + std::to_string(bytes) + " bytes at " + std::to_string(f.dst.offset) +
+    return Error{Code::invalid_argument, state.description.info.id + ": fill of " + std::to_string(bytes) +
+                                             " bytes at " + std::to_string(f.dst.offset) +
                                              ": needs multiples of 4 in a buffer of this device"};
   for (Bytes i = 0; i < bytes; i += 4) std::memcpy(to + i, &f.word, 4);
   return transfer(bytes, state.description.speeds.memory_gb_s);
@@ -52,7 +56,8 @@ Result<std::chrono::nanoseconds> fill(State& state, const hal::Fill& f) {
 
 Result<std::chrono::nanoseconds> run(State& state, const Run& r, std::vector<Span>* spans) {
   auto* program = dynamic_cast<SimProgram*>(r.program.get());
-  if (!program || program->state() != &state) return Error{Code::invalid_argument, state.description.info.id + ": run of a program of another device"};
+  if (!program || program->state() != &state)
+    return Error{Code::invalid_argument, state.description.info.id + ": run of a program of another device"};
   HAL_TRY(auto time, program->run(r, spans));
   if (state.description.faults.wrong != 0 && !r.slices.empty())
     if (std::byte* last = host_bytes(state, r.slices.back())) {
@@ -72,7 +77,8 @@ Status execute(State& state, std::span<const Command> commands, Timing* timing) 
   const std::int64_t nth = ++state.submissions;
   if (faults.submission && nth >= faults.submission) {
     state.lost = true;
-    return Error{faults.submission_code, state.description.info.id + ": submission " + std::to_string(nth) + " failed; the description lets it fail from submission " +
+    return Error{faults.submission_code, state.description.info.id + ": submission " + std::to_string(nth) +
+                                             " failed; the description lets it fail from submission " +
                                              std::to_string(faults.submission) + " on"};
   }
   const bool logical = state.description.logical_clock;
@@ -83,12 +89,17 @@ Status execute(State& state, std::span<const Command> commands, Timing* timing) 
     const auto begin = steady_now();
     const bool is_run = std::holds_alternative<Run>(commands[i]);
     std::vector<Span>* wanted = timing && timing->want_spans ? &spans : nullptr;
-    HAL_TRY(auto time, std::visit([&](const auto& c) -> Result<std::chrono::nanoseconds> {
-              using T = std::decay_t<decltype(c)>;
-              if constexpr (std::is_same_v<T, Copy>) return copy(state, c);
-              else if constexpr (std::is_same_v<T, hal::Fill>) return fill(state, c);
-              else return run(state, c, wanted);
-            }, commands[i]));
+    HAL_TRY(auto time, std::visit(
+                           [&](const auto& c) -> Result<std::chrono::nanoseconds> {
+                             using T = std::decay_t<decltype(c)>;
+                             if constexpr (std::is_same_v<T, Copy>)
+                               return copy(state, c);
+                             else if constexpr (std::is_same_v<T, hal::Fill>)
+                               return fill(state, c);
+                             else
+                               return run(state, c, wanted);
+                           },
+                           commands[i]));
     if (wanted && !is_run) wanted->push_back(logical ? Span{i, 0, {}, time} : Span{i, 0, begin, steady_now()});
     for (std::size_t s = first; s < spans.size(); ++s) {
       spans[s].command = i;

@@ -1,4 +1,5 @@
-// The simulated devices: described by files, computing real numbers. For tests without hardware; README.md shows each part.
+// The simulated devices: described by files, computing real numbers. For tests without hardware; README.md shows each
+// part.
 #pragma once
 #include <string>
 #include <vector>

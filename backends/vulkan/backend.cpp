@@ -21,8 +21,10 @@ std::string driver_variables() {
 Absence no_device(const std::string& detail) {
   std::string set = driver_variables();
   return {"vulkan", "no_device", detail + (set.empty() ? "" : " (" + set + ")"),
-          set.empty() ? "install a Vulkan driver for the GPU (Debian: mesa-vulkan-drivers; NVIDIA: the vendor's driver), or look with vulkaninfo"
-                      : "only the drivers named by " + set + " are looked at: unset it, or check that the file is there and its library loads"};
+          set.empty() ? "install a Vulkan driver for the GPU (Debian: mesa-vulkan-drivers; NVIDIA: the vendor's "
+                        "driver), or look with vulkaninfo"
+                      : "only the drivers named by " + set +
+                            " are looked at: unset it, or check that the file is there and its library loads"};
 }
 
 class VulkanBackend final : public Backend {

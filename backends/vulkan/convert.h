@@ -17,8 +17,9 @@ std::vector<VkMemoryPropertyFlags> preferences(hal::Memory memory);
 }  // namespace switchyard::backends::vulkan
 
 // VK_TRY(vk.vkCreateFence(...)): returns the call's own error from the enclosing function.
-#define VK_TRY(...)                                                                                              \
-  do {                                                                                                           \
-    VkResult vk_result_ = (__VA_ARGS__);                                                                         \
-    if (vk_result_ != VK_SUCCESS) return ::switchyard::backends::vulkan::error_of(vk_result_, #__VA_ARGS__, __FILE__, __LINE__); \
+#define VK_TRY(...)                                                                                  \
+  do {                                                                                               \
+    VkResult vk_result_ = (__VA_ARGS__);                                                             \
+    if (vk_result_ != VK_SUCCESS)                                                                    \
+      return ::switchyard::backends::vulkan::error_of(vk_result_, #__VA_ARGS__, __FILE__, __LINE__); \
   } while (false)

@@ -21,10 +21,15 @@ void chain(Head& head, T& link) {
 int clamp_int(std::uint64_t v) { return static_cast<int>(std::min<std::uint64_t>(v, 1u << 30)); }
 
 // Extensions this backend can use, if a device has them.
-constexpr const char* useful[] = {
-    VK_EXT_MEMORY_BUDGET_EXTENSION_NAME,      VK_EXT_PCI_BUS_INFO_EXTENSION_NAME,    VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME,
-    VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME, VK_KHR_8BIT_STORAGE_EXTENSION_NAME,   VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME,
-    VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME};
+constexpr const char* useful[] = {VK_EXT_MEMORY_BUDGET_EXTENSION_NAME,
+                                  VK_EXT_PCI_BUS_INFO_EXTENSION_NAME,
+                                  VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME,
+                                  VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME,
+                                  VK_KHR_8BIT_STORAGE_EXTENSION_NAME,
+                                  VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME,
+                                  VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME,
+                                  VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME,
+                                  VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME};
 
 void name_driver(Info& info, const VkPhysicalDeviceProperties& p, const VkPhysicalDeviceDriverPropertiesKHR* d) {
   if (d && d->driverName[0]) {
@@ -32,8 +37,9 @@ void name_driver(Info& info, const VkPhysicalDeviceProperties& p, const VkPhysic
     if (d->driverInfo[0]) info.driver += std::string(" ") + d->driverInfo;
     return;
   }
-  info.driver = "version " + std::to_string(VK_API_VERSION_MAJOR(p.driverVersion)) + "." + std::to_string(VK_API_VERSION_MINOR(p.driverVersion)) +
-                "." + std::to_string(VK_API_VERSION_PATCH(p.driverVersion));
+  info.driver = "version " + std::to_string(VK_API_VERSION_MAJOR(p.driverVersion)) + "." +
+                std::to_string(VK_API_VERSION_MINOR(p.driverVersion)) + "." +
+                std::to_string(VK_API_VERSION_PATCH(p.driverVersion));
 }
 
 int numa_node(const std::string& pci) {
@@ -44,7 +50,9 @@ int numa_node(const std::string& pci) {
 
 }  // namespace
 
-bool Found::has_extension(const char* name) const { return std::find(extensions.begin(), extensions.end(), name) != extensions.end(); }
+bool Found::has_extension(const char* name) const {
+  return std::find(extensions.begin(), extensions.end(), name) != extensions.end();
+}
 
 Found describe(const Instance& instance, VkPhysicalDevice physical, std::size_t index) {
   Found f;
@@ -56,7 +64,8 @@ Found describe(const Instance& instance, VkPhysicalDevice physical, std::size_t 
   std::vector<VkExtensionProperties> all(count);
   if (count) instance.vkEnumerateDeviceExtensionProperties(physical, nullptr, &count, all.data());
   for (const char* name : useful)
-    if (std::any_of(all.begin(), all.end(), [&](const auto& e) { return std::string_view(e.extensionName) == name; })) f.extensions.push_back(name);
+    if (std::any_of(all.begin(), all.end(), [&](const auto& e) { return std::string_view(e.extensionName) == name; }))
+      f.extensions.push_back(name);
 
   VkPhysicalDeviceProperties2 p{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
   VkPhysicalDeviceIDProperties id{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
@@ -64,13 +73,15 @@ Found describe(const Instance& instance, VkPhysicalDevice physical, std::size_t 
   VkPhysicalDeviceSubgroupProperties subgroup{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
   VkPhysicalDeviceDriverPropertiesKHR driver{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES_KHR};
   VkPhysicalDevicePCIBusInfoPropertiesEXT pci{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PCI_BUS_INFO_PROPERTIES_EXT};
-  VkPhysicalDeviceSubgroupSizeControlPropertiesEXT sizes{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
+  VkPhysicalDeviceSubgroupSizeControlPropertiesEXT sizes{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
   VkPhysicalDeviceShaderSMBuiltinsPropertiesNV sm{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV};
   VkPhysicalDeviceShaderCorePropertiesAMD cores{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_PROPERTIES_AMD};
   chain(p, id);
   chain(p, most);
   chain(p, subgroup);
-  const bool has_driver = f.has_extension(VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME), has_pci = f.has_extension(VK_EXT_PCI_BUS_INFO_EXTENSION_NAME),
+  const bool has_driver = f.has_extension(VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME),
+             has_pci = f.has_extension(VK_EXT_PCI_BUS_INFO_EXTENSION_NAME),
              has_sizes = f.has_extension(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
   if (has_driver) chain(p, driver);
   if (has_pci) chain(p, pci);
@@ -82,8 +93,10 @@ Found describe(const Instance& instance, VkPhysicalDevice physical, std::size_t 
   VkPhysicalDeviceFeatures2 features{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
   VkPhysicalDevice16BitStorageFeatures storage16{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
   VkPhysicalDevice8BitStorageFeaturesKHR storage8{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES_KHR};
-  VkPhysicalDeviceShaderFloat16Int8FeaturesKHR small{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES_KHR};
-  VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR};
+  VkPhysicalDeviceShaderFloat16Int8FeaturesKHR small{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES_KHR};
+  VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR};
   chain(features, storage16);
   if (f.has_extension(VK_KHR_8BIT_STORAGE_EXTENSION_NAME)) chain(features, storage8);
   if (f.has_extension(VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME)) chain(features, small);
@@ -94,7 +107,8 @@ Found describe(const Instance& instance, VkPhysicalDevice physical, std::size_t 
   instance.vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
   Bytes heap = 0;
   for (std::uint32_t h = 0; h < memory.memoryProperties.memoryHeapCount; ++h)
-    if (memory.memoryProperties.memoryHeaps[h].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) heap = std::max(heap, memory.memoryProperties.memoryHeaps[h].size);
+    if (memory.memoryProperties.memoryHeaps[h].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
+      heap = std::max(heap, memory.memoryProperties.memoryHeaps[h].size);
 
   const VkPhysicalDeviceLimits& limits = p.properties.limits;
   Info& info = f.info;
@@ -130,7 +144,8 @@ Found describe(const Instance& instance, VkPhysicalDevice physical, std::size_t 
   if (sm.shaderSMCount) {
     l.compute_units = clamp_int(sm.shaderSMCount);
   } else if (cores.computeUnitsPerShaderArray) {
-    l.compute_units = clamp_int(std::uint64_t{cores.shaderEngineCount} * cores.shaderArraysPerEngineCount * cores.computeUnitsPerShaderArray);
+    l.compute_units = clamp_int(std::uint64_t{cores.shaderEngineCount} * cores.shaderArraysPerEngineCount *
+                                cores.computeUnitsPerShaderArray);
   } else if (info.kind == Kind::cpu) {
     l.compute_units = clamp_int(std::max(std::thread::hardware_concurrency(), 1u));
   }
@@ -147,7 +162,8 @@ Found describe(const Instance& instance, VkPhysicalDevice physical, std::size_t 
   feature(storage8.storageBuffer8BitAccess, "storage_8bit");
   feature(small.shaderInt8, "int8");
   feature(dot.shaderIntegerDotProduct, "int8_dot");
-  feature((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT),
+  feature((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+              (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT),
           "subgroup_arithmetic");
   feature(info.kind == Kind::cpu || info.kind == Kind::igpu, "host_memory");
   return f;

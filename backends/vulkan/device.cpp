@@ -11,23 +11,25 @@ using namespace hal;
 
 Status check_range(const char* what, Bytes offset, Bytes bytes, Bytes of) {
   if (offset <= of && bytes <= of - offset) return ok();
-  return Error{Code::invalid_argument, std::string(what) + ": bytes " + std::to_string(offset) + " to " + std::to_string(offset + bytes) + " of a buffer of " +
-                                           std::to_string(of)};
+  return Error{Code::invalid_argument, std::string(what) + ": bytes " + std::to_string(offset) + " to " +
+                                           std::to_string(offset + bytes) + " of a buffer of " + std::to_string(of)};
 }
 
 void barrier_in(const VolkDeviceTable& vk, VkCommandBuffer commands) {
   VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
   all.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT;
   all.dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT;
-  vk.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &all, 0, nullptr, 0, nullptr);
+  vk.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &all,
+                          0, nullptr, 0, nullptr);
 }
 
 void barrier_out(const VolkDeviceTable& vk, VkCommandBuffer commands) {
   VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
   all.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT;
   all.dstAccessMask = VK_ACCESS_HOST_READ_BIT | VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT;
-  vk.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_HOST_BIT | VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &all, 0,
-                          nullptr, 0, nullptr);
+  vk.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
+                          VK_PIPELINE_STAGE_HOST_BIT | VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &all, 0, nullptr, 0,
+                          nullptr);
 }
 
 Status submit_and_wait(Context& c, Line& line, std::span<const VkCommandBuffer> commands, VkFence fence) {
@@ -68,9 +70,12 @@ Status open_context(Context& c) {
   // Only what the device has, and what kernels may ask for by Info::features.
   VkPhysicalDevice16BitStorageFeatures storage16{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
   VkPhysicalDevice8BitStorageFeaturesKHR storage8{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES_KHR};
-  VkPhysicalDeviceShaderFloat16Int8FeaturesKHR small{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES_KHR};
-  VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR};
-  VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT};
+  VkPhysicalDeviceShaderFloat16Int8FeaturesKHR small{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES_KHR};
+  VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR};
+  VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT};
   VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO};
   auto chain = [&](auto& link) {
     link.pNext = const_cast<void*>(info.pNext);
@@ -138,31 +143,41 @@ Result<std::vector<Heap>> VulkanDevice::heaps() const {
     }
     heap.device_local = c.memory.memoryHeaps[h].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT;
     for (std::uint32_t t = 0; t < c.memory.memoryTypeCount; ++t)
-      if (c.memory.memoryTypes[t].heapIndex == h && (c.memory.memoryTypes[t].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT)) heap.host_visible = true;
+      if (c.memory.memoryTypes[t].heapIndex == h &&
+          (c.memory.memoryTypes[t].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT))
+        heap.host_visible = true;
   }
   return heaps;
 }
 
-Path VulkanDevice::path(const Device& to) const { return &to == static_cast<const Device*>(this) ? Path::shared : Path::staged; }
+Path VulkanDevice::path(const Device& to) const {
+  return &to == static_cast<const Device*>(this) ? Path::shared : Path::staged;
+}
 
 Result<BufferRef> VulkanDevice::allocate(const BufferDesc& desc) {
   HAL_TRY(RawBuffer raw, make_raw(*context_, desc));
   return BufferRef(std::make_shared<VulkanBuffer>(context_, raw, desc.memory));
 }
 
-Result<TimelineRef> VulkanDevice::create_timeline(std::uint64_t initial) { return TimelineRef(std::make_shared<HostTimeline>(initial)); }
+Result<TimelineRef> VulkanDevice::create_timeline(std::uint64_t initial) {
+  return TimelineRef(std::make_shared<HostTimeline>(initial));
+}
 
-Result<std::shared_ptr<Queue>> VulkanDevice::create_queue(QueueKind) { return make_queue(context_, shared_from_this()); }
+Result<std::shared_ptr<Queue>> VulkanDevice::create_queue(QueueKind) {
+  return make_queue(context_, shared_from_this());
+}
 
 Claim VulkanDevice::claim(const Segment& segment) const {
   if (context_->host.kernels) return context_->host.kernels->claim(segment, context_->info);
   Claim none;
-  for (std::uint32_t n = 0; n < segment.nodes.size(); ++n) none.declined.push_back({n, context_->info.id + " was opened without kernels"});
+  for (std::uint32_t n = 0; n < segment.nodes.size(); ++n)
+    none.declined.push_back({n, context_->info.id + " was opened without kernels"});
   return none;
 }
 
 Result<ProgramRef> VulkanDevice::compile(const Segment& segment, const CompileOptions& options) {
-  if (!context_->host.kernels) return Error{Code::unsupported, "compile: " + context_->info.id + " was opened without kernels"};
+  if (!context_->host.kernels)
+    return Error{Code::unsupported, "compile: " + context_->info.id + " was opened without kernels"};
   HAL_TRY(Lowered lowered, context_->host.kernels->lower(segment, context_->info));
   return VulkanProgram::make(context_, segment, std::move(lowered), options);
 }

@@ -24,7 +24,7 @@ struct Found {
   std::uint32_t bindings = 4;
   std::array<std::uint32_t, 3> most_groups{65535, 65535, 65535};
   std::array<std::uint8_t, VK_UUID_SIZE> pipeline_cache{};  // names the driver's build, for a cache on disk
-  std::vector<std::string> extensions;  // those to be enabled
+  std::vector<std::string> extensions;                      // those to be enabled
   bool has_extension(const char* name) const;
 };
 Found describe(const Instance& instance, VkPhysicalDevice physical, std::size_t index);
@@ -68,7 +68,8 @@ hal::Status submit_and_wait(Context& context, Line& line, std::span<const VkComm
 
 class VulkanDevice final : public hal::Device, public std::enable_shared_from_this<VulkanDevice> {
  public:
-  static hal::Result<hal::DeviceRef> open(std::shared_ptr<Instance> instance, const Found& found, const hal::Host& host);
+  static hal::Result<hal::DeviceRef> open(std::shared_ptr<Instance> instance, const Found& found,
+                                          const hal::Host& host);
 
   const hal::Info& info() const override { return context_->info; }
   hal::Result<std::vector<hal::Heap>> heaps() const override;

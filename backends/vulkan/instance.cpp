@@ -13,12 +13,13 @@ namespace {
 
 std::atomic<std::uint64_t> errors{0};
 
-VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT,
+VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                          VkDebugUtilsMessageTypeFlagsEXT,
                                           const VkDebugUtilsMessengerCallbackDataEXT* data, void*) {
   bool error = severity >= VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT;
   if (error) ++errors;
-  std::fprintf(stderr, "vulkan: Validation %s: [%s] %s\n", error ? "Error" : "warning", data->pMessageIdName ? data->pMessageIdName : "",
-               data->pMessage ? data->pMessage : "");
+  std::fprintf(stderr, "vulkan: Validation %s: [%s] %s\n", error ? "Error" : "warning",
+               data->pMessageIdName ? data->pMessageIdName : "", data->pMessage ? data->pMessage : "");
   return VK_FALSE;
 }
 
@@ -41,7 +42,8 @@ bool Instance::missing_library() { return open_loader() != VK_SUCCESS; }
 
 Result<std::shared_ptr<Instance>> Instance::create() {
   if (missing_library()) return Error{Code::unavailable, "libvulkan.so.1 could not be opened"};
-  if (volkGetInstanceVersion() < VK_API_VERSION_1_1) return Error{Code::unavailable, "the Vulkan loader knows only Vulkan 1.0; 1.1 is needed"};
+  if (volkGetInstanceVersion() < VK_API_VERSION_1_1)
+    return Error{Code::unavailable, "the Vulkan loader knows only Vulkan 1.0; 1.1 is needed"};
   std::shared_ptr<Instance> made(new Instance);
   VkApplicationInfo app{VK_STRUCTURE_TYPE_APPLICATION_INFO};
   app.pApplicationName = app.pEngineName = "switchyard";
@@ -56,8 +58,10 @@ Result<std::shared_ptr<Instance>> Instance::create() {
   VkValidationFeaturesEXT features{VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT};
   VkDebugUtilsMessengerCreateInfoEXT messenger{VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT};
   if (validate) {
-    messenger.messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT;
-    messenger.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_GENERAL_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT |
+    messenger.messageSeverity =
+        VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT;
+    messenger.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_GENERAL_BIT_EXT |
+                            VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT |
                             VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT;
     messenger.pfnUserCallback = on_message;
     features.enabledValidationFeatureCount = 1;
@@ -70,18 +74,23 @@ Result<std::shared_ptr<Instance>> Instance::create() {
     info.ppEnabledExtensionNames = &extension;
   }
   VK_TRY(vkCreateInstance(&info, nullptr, &made->handle_));
-#define X(name)                                                                               \
-  made->name = reinterpret_cast<PFN_##name>(vkGetInstanceProcAddr(made->handle_, #name));     \
+#define X(name)                                                                           \
+  made->name = reinterpret_cast<PFN_##name>(vkGetInstanceProcAddr(made->handle_, #name)); \
   if (!made->name) return Error{Code::unavailable, std::string("the Vulkan loader has no ") + #name};
   SWITCHYARD_VK_INSTANCE_FUNCTIONS(X)
 #undef X
   // volk's table of device functions goes through this global; the loader's function serves every instance.
   static std::once_flag once;
-  std::call_once(once, [&] { ::vkGetDeviceProcAddr = reinterpret_cast<PFN_vkGetDeviceProcAddr>(vkGetInstanceProcAddr(made->handle_, "vkGetDeviceProcAddr")); });
+  std::call_once(once, [&] {
+    ::vkGetDeviceProcAddr =
+        reinterpret_cast<PFN_vkGetDeviceProcAddr>(vkGetInstanceProcAddr(made->handle_, "vkGetDeviceProcAddr"));
+  });
   if (!::vkGetDeviceProcAddr) return Error{Code::unavailable, "the Vulkan loader has no vkGetDeviceProcAddr"};
   if (validate) {
-    auto create = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(made->handle_, "vkCreateDebugUtilsMessengerEXT"));
-    if (!create) return Error{Code::unavailable, "validation asked for, but there is no vkCreateDebugUtilsMessengerEXT"};
+    auto create = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(
+        vkGetInstanceProcAddr(made->handle_, "vkCreateDebugUtilsMessengerEXT"));
+    if (!create)
+      return Error{Code::unavailable, "validation asked for, but there is no vkCreateDebugUtilsMessengerEXT"};
     VK_TRY(create(made->handle_, &messenger, nullptr, &made->messenger_));
   }
   return made;
@@ -90,7 +99,8 @@ Result<std::shared_ptr<Instance>> Instance::create() {
 Instance::~Instance() {
   if (!handle_) return;
   if (messenger_) {
-    auto destroy = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(handle_, "vkDestroyDebugUtilsMessengerEXT"));
+    auto destroy = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(
+        vkGetInstanceProcAddr(handle_, "vkDestroyDebugUtilsMessengerEXT"));
     if (destroy) destroy(handle_, messenger_, nullptr);
   }
   if (vkDestroyInstance) vkDestroyInstance(handle_, nullptr);
@@ -116,7 +126,8 @@ Result<std::vector<VkPhysicalDevice>> Instance::devices(std::string& left_out) c
   return found;
 }
 
-int compute_family(const Instance& instance, VkPhysicalDevice device, std::uint32_t* queues, std::uint32_t* timestamp_bits) {
+int compute_family(const Instance& instance, VkPhysicalDevice device, std::uint32_t* queues,
+                   std::uint32_t* timestamp_bits) {
   std::uint32_t count = 0;
   instance.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
   std::vector<VkQueueFamilyProperties> families(count);

@@ -11,10 +11,11 @@ namespace switchyard::backends::vulkan {
 // Errors the validation layer has reported in this process so far (0 without the layer). Any thread.
 std::uint64_t validation_errors();
 
-#define SWITCHYARD_VK_INSTANCE_FUNCTIONS(X)                                                                     \
-  X(vkDestroyInstance) X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2)      \
-  X(vkGetPhysicalDeviceMemoryProperties2) X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties) \
-  X(vkCreateDevice)
+#define SWITCHYARD_VK_INSTANCE_FUNCTIONS(X)                                                       \
+  X(vkDestroyInstance)                                                                            \
+  X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) \
+      X(vkGetPhysicalDeviceMemoryProperties2) X(vkGetPhysicalDeviceQueueFamilyProperties)         \
+          X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice)
 
 class Instance {
  public:
@@ -40,6 +41,7 @@ class Instance {
 
 // -1: none. A family that computes, with as many queues as it has; graphics-less families are not preferred: the family
 // that does everything is the one drivers test most.
-int compute_family(const Instance& instance, VkPhysicalDevice device, std::uint32_t* queues, std::uint32_t* timestamp_bits);
+int compute_family(const Instance& instance, VkPhysicalDevice device, std::uint32_t* queues,
+                   std::uint32_t* timestamp_bits);
 
 }  // namespace switchyard::backends::vulkan

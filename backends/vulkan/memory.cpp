@@ -61,14 +61,15 @@ Result<std::uint32_t> Allocator::choose(std::uint32_t allowed, Memory memory) co
   for (VkMemoryPropertyFlags wanted : preferences(memory))
     for (std::uint32_t t = 0; t < p.memoryTypeCount; ++t) {
       VkMemoryPropertyFlags has = p.memoryTypes[t].propertyFlags;
-      bool odd = has & ~(VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT |
-                         VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
+      bool odd = has & ~(VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                         VK_MEMORY_PROPERTY_HOST_COHERENT_BIT | VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
       if ((allowed >> t & 1) && (has & wanted) == wanted && !odd) return t;
     }
   return Error{Code::unsupported, context_.info.id + ": no memory type for this kind of buffer"};
 }
 
-Result<std::list<Block>::iterator> Allocator::add(std::uint32_t type, Bytes bytes, bool dedicated, const std::string& label) {
+Result<std::list<Block>::iterator> Allocator::add(std::uint32_t type, Bytes bytes, bool dedicated,
+                                                  const std::string& label) {
   const auto& vk = context_.vk;
   Block block;
   block.type = type;
@@ -82,18 +83,22 @@ Result<std::list<Block>::iterator> Allocator::add(std::uint32_t type, Bytes byte
   for (const Block& b : blocks_)
     if (context_.memory.memoryTypes[b.type].heapIndex == heap) held += b.bytes;
   // A driver that runs on the processor would go on giving memory until the machine has none.
-  const bool fits = bytes <= context_.memory.memoryHeaps[heap].size && held <= context_.memory.memoryHeaps[heap].size - bytes;
-  VkResult r = fits ? vk.vkAllocateMemory(context_.device, &info, nullptr, &block.memory) : VK_ERROR_OUT_OF_DEVICE_MEMORY;
+  const bool fits =
+      bytes <= context_.memory.memoryHeaps[heap].size && held <= context_.memory.memoryHeaps[heap].size - bytes;
+  VkResult r =
+      fits ? vk.vkAllocateMemory(context_.device, &info, nullptr, &block.memory) : VK_ERROR_OUT_OF_DEVICE_MEMORY;
   if (r != VK_SUCCESS) {
     Error error = fits ? error_of(r, "vkAllocateMemory", __FILE__, __LINE__) : Error{Code::out_of_memory, "allocate"};
-    error.message += ": " + (label.empty() ? std::string("buffer") : label) + " needs " + megabytes(bytes) + " on " + context_.info.id + ", which holds " +
-                     megabytes(held) + " of a heap of " + megabytes(context_.memory.memoryHeaps[heap].size);
+    error.message += ": " + (label.empty() ? std::string("buffer") : label) + " needs " + megabytes(bytes) + " on " +
+                     context_.info.id + ", which holds " + megabytes(held) + " of a heap of " +
+                     megabytes(context_.memory.memoryHeaps[heap].size);
     return error;
   }
   constexpr VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
   if ((context_.memory.memoryTypes[type].propertyFlags & host) == host) {
     void* at = nullptr;
-    if (VkResult mapped = vk.vkMapMemory(context_.device, block.memory, 0, VK_WHOLE_SIZE, 0, &at); mapped != VK_SUCCESS) {
+    if (VkResult mapped = vk.vkMapMemory(context_.device, block.memory, 0, VK_WHOLE_SIZE, 0, &at);
+        mapped != VK_SUCCESS) {
       vk.vkFreeMemory(context_.device, block.memory, nullptr);
       return error_of(mapped, "vkMapMemory", __FILE__, __LINE__);
     }
@@ -116,8 +121,10 @@ Result<Piece> Allocator::take(const VkMemoryRequirements& needs, Memory memory, 
         return piece;
       }
   const Bytes heap = context_.memory.memoryHeaps[context_.memory.memoryTypes[type].heapIndex].size;
-  HAL_TRY(piece.block, add(type, dedicated ? needs.size : std::max(std::min(block_bytes, heap / 16), needs.size), dedicated, label));
-  if (!cut(*piece.block, needs.size, needs.alignment, piece.offset)) return Error{Code::internal, "a fresh block has no room"};
+  HAL_TRY(piece.block,
+          add(type, dedicated ? needs.size : std::max(std::min(block_bytes, heap / 16), needs.size), dedicated, label));
+  if (!cut(*piece.block, needs.size, needs.alignment, piece.offset))
+    return Error{Code::internal, "a fresh block has no room"};
   return piece;
 }
 
@@ -146,8 +153,9 @@ Bytes Allocator::used(std::uint32_t heap) const {
 Result<RawBuffer> make_raw(Context& c, const BufferDesc& desc) {
   if (desc.bytes == 0) return Error{Code::invalid_argument, "allocate: 0 bytes asked of " + c.info.id};
   if (desc.bytes > c.info.limits.max_buffer)
-    return Error{Code::out_of_memory, "allocate: " + (desc.label.empty() ? std::string("buffer") : desc.label) + " needs " + megabytes(desc.bytes) + ", the largest buffer of " +
-                                          c.info.id + " is " + megabytes(c.info.limits.max_buffer)};
+    return Error{Code::out_of_memory, "allocate: " + (desc.label.empty() ? std::string("buffer") : desc.label) +
+                                          " needs " + megabytes(desc.bytes) + ", the largest buffer of " + c.info.id +
+                                          " is " + megabytes(c.info.limits.max_buffer)};
   RawBuffer raw;
   raw.bytes = desc.bytes;
   VkBufferCreateInfo info{VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO};
@@ -163,7 +171,8 @@ Result<RawBuffer> make_raw(Context& c, const BufferDesc& desc) {
     return std::move(piece).error();
   }
   raw.piece = *piece;
-  if (VkResult r = c.vk.vkBindBufferMemory(c.device, raw.buffer, raw.piece.block->memory, raw.piece.offset); r != VK_SUCCESS) {
+  if (VkResult r = c.vk.vkBindBufferMemory(c.device, raw.buffer, raw.piece.block->memory, raw.piece.offset);
+      r != VK_SUCCESS) {
     free_raw(c, raw);
     return error_of(r, "vkBindBufferMemory", __FILE__, __LINE__);
   }
@@ -179,7 +188,8 @@ void free_raw(Context& c, RawBuffer& raw) {
   raw = {};
 }
 
-VulkanBuffer::VulkanBuffer(std::shared_ptr<Context> context, RawBuffer raw, Memory memory) : context_(std::move(context)), raw_(raw) {
+VulkanBuffer::VulkanBuffer(std::shared_ptr<Context> context, RawBuffer raw, Memory memory)
+    : context_(std::move(context)), raw_(raw) {
   static std::atomic<std::uint64_t> next{1};
   serial_ = next++;
   // The host reads uncached memory of a device very slowly; a copy is faster.
@@ -192,7 +202,9 @@ VulkanBuffer::~VulkanBuffer() { free_raw(*context_, raw_); }
 const void* VulkanBuffer::owner() const { return context_->identity; }
 
 Result<std::span<std::byte>> VulkanBuffer::map() {
-  if (!raw_.mapped) return Error{Code::unsupported, "map: memory of " + context_->info.id + " that the host cannot see; use read and write"};
+  if (!raw_.mapped)
+    return Error{Code::unsupported,
+                 "map: memory of " + context_->info.id + " that the host cannot see; use read and write"};
   return std::span(raw_.mapped, raw_.bytes);
 }
 

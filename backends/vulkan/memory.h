@@ -40,7 +40,8 @@ class Allocator {
 
  private:
   hal::Result<std::uint32_t> choose(std::uint32_t allowed, hal::Memory memory) const;
-  hal::Result<std::list<Block>::iterator> add(std::uint32_t type, hal::Bytes bytes, bool dedicated, const std::string& label);
+  hal::Result<std::list<Block>::iterator> add(std::uint32_t type, hal::Bytes bytes, bool dedicated,
+                                              const std::string& label);
 
   Context& context_;
   mutable std::mutex mutex_;

@@ -42,13 +42,16 @@ void Pipelines::load(const std::string& folder) {
   info.initialDataSize = saved_bytes_ = data.size();
   info.pInitialData = data.data();
   // Without a cache everything works, only slower; the driver checks the data's header itself.
-  if (context_.vk.vkCreatePipelineCache(context_.device, &info, nullptr, &cache_) != VK_SUCCESS) cache_ = VK_NULL_HANDLE;
+  if (context_.vk.vkCreatePipelineCache(context_.device, &info, nullptr, &cache_) != VK_SUCCESS)
+    cache_ = VK_NULL_HANDLE;
 }
 
 void Pipelines::save(const std::string& folder) {
   std::lock_guard lock(mutex_);
   std::size_t size = 0;
-  if (folder.empty() || !cache_ || context_.vk.vkGetPipelineCacheData(context_.device, cache_, &size, nullptr) != VK_SUCCESS || size <= saved_bytes_) return;
+  if (folder.empty() || !cache_ ||
+      context_.vk.vkGetPipelineCacheData(context_.device, cache_, &size, nullptr) != VK_SUCCESS || size <= saved_bytes_)
+    return;
   std::string data(size, '\0');
   if (context_.vk.vkGetPipelineCacheData(context_.device, cache_, &size, data.data()) != VK_SUCCESS) return;
   std::error_code failed;
@@ -68,16 +71,21 @@ void Pipelines::save(const std::string& folder) {
 Status Pipelines::check(const Launch& l) const {
   const Info& info = context_.info;
   auto refuse = [&](const std::string& what, std::uint64_t needs, std::uint64_t has) {
-    return Error{Code::unsupported, "launch " + l.entry + " of node " + std::to_string(l.node) + ": " + what + " " + std::to_string(needs) + ", " + info.id +
-                                        " has " + std::to_string(has)};
+    return Error{Code::unsupported, "launch " + l.entry + " of node " + std::to_string(l.node) + ": " + what + " " +
+                                        std::to_string(needs) + ", " + info.id + " has " + std::to_string(has)};
   };
   std::uint64_t threads = std::uint64_t{l.group[0]} * l.group[1] * l.group[2];
-  if (threads > static_cast<std::uint64_t>(info.limits.group_threads)) return refuse("workgroup of", threads, static_cast<std::uint64_t>(info.limits.group_threads));
-  if (l.group_memory > info.limits.group_memory) return refuse("workgroup memory of", l.group_memory, info.limits.group_memory);
-  if (l.arguments.size() > context_.found.bindings) return refuse("arguments:", l.arguments.size(), context_.found.bindings);
-  if (max_symbols * 4 + l.args.size() > 128) return refuse("bytes of parameters:", max_symbols * 4 + l.args.size(), 128);
+  if (threads > static_cast<std::uint64_t>(info.limits.group_threads))
+    return refuse("workgroup of", threads, static_cast<std::uint64_t>(info.limits.group_threads));
+  if (l.group_memory > info.limits.group_memory)
+    return refuse("workgroup memory of", l.group_memory, info.limits.group_memory);
+  if (l.arguments.size() > context_.found.bindings)
+    return refuse("arguments:", l.arguments.size(), context_.found.bindings);
+  if (max_symbols * 4 + l.args.size() > 128)
+    return refuse("bytes of parameters:", max_symbols * 4 + l.args.size(), 128);
   const bool any_size = context_.found.has_extension(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
-  if (l.subgroup && (l.subgroup < static_cast<std::uint32_t>(info.limits.subgroup_min) || l.subgroup > static_cast<std::uint32_t>(info.limits.subgroup_max) ||
+  if (l.subgroup && (l.subgroup < static_cast<std::uint32_t>(info.limits.subgroup_min) ||
+                     l.subgroup > static_cast<std::uint32_t>(info.limits.subgroup_max) ||
                      (!any_size && l.subgroup != static_cast<std::uint32_t>(info.limits.subgroup))))
     return refuse("subgroups of", l.subgroup, static_cast<std::uint64_t>(info.limits.subgroup));
   return ok();
@@ -85,8 +93,12 @@ Status Pipelines::check(const Launch& l) const {
 
 Result<const Pipeline*> Pipelines::get(const Launch& launch) {
   HAL_CHECK(check(launch));
-  Key key{launch.code.data(), launch.entry, launch.spec, static_cast<std::uint32_t>(launch.arguments.size()),
-          static_cast<std::uint32_t>(max_symbols * 4 + launch.args.size()), launch.subgroup};
+  Key key{launch.code.data(),
+          launch.entry,
+          launch.spec,
+          static_cast<std::uint32_t>(launch.arguments.size()),
+          static_cast<std::uint32_t>(max_symbols * 4 + launch.args.size()),
+          launch.subgroup};
   std::lock_guard lock(mutex_);
   if (auto found = pipelines_.find(key); found != pipelines_.end()) return &found->second;
   Pipeline made;
@@ -103,7 +115,8 @@ Result<const Pipeline*> Pipelines::get(const Launch& launch) {
 Status Pipelines::make(const Key& key, const Launch& launch, Pipeline& p) {
   const auto& vk = context_.vk;
   std::vector<VkDescriptorSetLayoutBinding> bindings(key.bindings);
-  for (std::uint32_t i = 0; i < key.bindings; ++i) bindings[i] = {i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr};
+  for (std::uint32_t i = 0; i < key.bindings; ++i)
+    bindings[i] = {i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr};
   VkDescriptorSetLayoutCreateInfo set{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO};
   set.bindingCount = key.bindings;
   set.pBindings = bindings.data();
@@ -124,8 +137,10 @@ Status Pipelines::make(const Key& key, const Launch& launch, Pipeline& p) {
 
   std::vector<VkSpecializationMapEntry> entries;
   for (std::uint32_t i = 0; i < key.spec.size(); ++i) entries.push_back({i, 4 * i, 4});
-  VkSpecializationInfo spec{static_cast<std::uint32_t>(entries.size()), entries.data(), 4 * key.spec.size(), key.spec.data()};
-  VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT subgroup{VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT};
+  VkSpecializationInfo spec{static_cast<std::uint32_t>(entries.size()), entries.data(), 4 * key.spec.size(),
+                            key.spec.data()};
+  VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT subgroup{
+      VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT};
   subgroup.requiredSubgroupSize = key.subgroup;
   VkComputePipelineCreateInfo info{VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO};
   info.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
@@ -133,7 +148,8 @@ Status Pipelines::make(const Key& key, const Launch& launch, Pipeline& p) {
   info.stage.module = module;
   info.stage.pName = key.entry.c_str();
   info.stage.pSpecializationInfo = &spec;
-  if (key.subgroup && context_.found.has_extension(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) info.stage.pNext = &subgroup;
+  if (key.subgroup && context_.found.has_extension(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
+    info.stage.pNext = &subgroup;
   info.layout = p.layout;
   VkResult result = vk.vkCreateComputePipelines(context_.device, cache_, 1, &info, nullptr, &p.handle);
   vk.vkDestroyShaderModule(context_.device, module, nullptr);
@@ -159,7 +175,8 @@ Result<BufferRef> upload(const std::shared_ptr<Context>& context, const LaunchPl
 
 }  // namespace
 
-Result<ProgramRef> VulkanProgram::make(std::shared_ptr<Context> context, const Segment& segment, Lowered lowered, const CompileOptions& options) {
+Result<ProgramRef> VulkanProgram::make(std::shared_ptr<Context> context, const Segment& segment, Lowered lowered,
+                                       const CompileOptions& options) {
   std::shared_ptr<VulkanProgram> p(new VulkanProgram(std::move(context)));
   Context& c = *p->context_;
   p->tensors_ = segment.values;
@@ -174,7 +191,8 @@ Result<ProgramRef> VulkanProgram::make(std::shared_ptr<Context> context, const S
   };
   c.pipelines.load(options.cache_dir);
   for (const Launch& l : p->plan_.launches) {
-    if (l.format != Format::spirv_vulkan) return Error{Code::internal, "launch " + l.entry + " is " + to_string(l.format) + ", not spirv_vulkan"};
+    if (l.format != Format::spirv_vulkan)
+      return Error{Code::internal, "launch " + l.entry + " is " + to_string(l.format) + ", not spirv_vulkan"};
     HAL_TRY(const Pipeline* pipeline, c.pipelines.get(l));
     p->pipelines_.push_back(pipeline);
     HAL_CHECK(step());
@@ -194,12 +212,15 @@ VulkanProgram::~VulkanProgram() {
 
 Status VulkanProgram::check(const Run& run, Dims dims) const {
   if (run.dims.size() > max_symbols)
-    return Error{Code::invalid_argument, "run: " + std::to_string(run.dims.size()) + " dims, at most " + std::to_string(max_symbols) + " symbols"};
+    return Error{Code::invalid_argument, "run: " + std::to_string(run.dims.size()) + " dims, at most " +
+                                             std::to_string(max_symbols) + " symbols"};
   HAL_CHECK(plan_.check(run, dims));
   auto usable = [&](const Slice& s, const std::string& what) -> Status {
-    if (s.buffer->owner() != context_->identity) return Error{Code::invalid_argument, "run: " + what + " is a buffer of another device"};
+    if (s.buffer->owner() != context_->identity)
+      return Error{Code::invalid_argument, "run: " + what + " is a buffer of another device"};
     if (s.offset % context_->info.limits.align)
-      return Error{Code::invalid_argument, "run: " + what + " starts at " + std::to_string(s.offset) + ", not a multiple of " + std::to_string(context_->info.limits.align)};
+      return Error{Code::invalid_argument, "run: " + what + " starts at " + std::to_string(s.offset) +
+                                               ", not a multiple of " + std::to_string(context_->info.limits.align)};
     return ok();
   };
   for (std::size_t i = 0; i < run.slices.size(); ++i) HAL_CHECK(usable(run.slices[i], "slice " + std::to_string(i)));

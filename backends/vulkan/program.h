@@ -55,8 +55,8 @@ struct Recording {
 
 class VulkanProgram final : public hal::Program {
  public:
-  static hal::Result<hal::ProgramRef> make(std::shared_ptr<Context> context, const hal::Segment& segment, hal::Lowered lowered,
-                                           const hal::CompileOptions& options);
+  static hal::Result<hal::ProgramRef> make(std::shared_ptr<Context> context, const hal::Segment& segment,
+                                           hal::Lowered lowered, const hal::CompileOptions& options);
   ~VulkanProgram() override;
   hal::Bytes resident() const override { return plan_.resident; }
   hal::Bytes scratch() const override { return plan_.scratch; }
@@ -76,8 +76,10 @@ class VulkanProgram final : public hal::Program {
   explicit VulkanProgram(std::shared_ptr<Context> context) : context_(std::move(context)) {}
   hal::Status check(const hal::Run& run, hal::Dims dims) const;
   hal::Result<Recording> record(const hal::Run& run, hal::Dims dims, VkQueryPool queries, std::uint32_t first_query);
-  hal::Status fill(Recording& recording, const hal::Run& run, hal::Dims dims, VkQueryPool queries, std::uint32_t first_query);
-  hal::Result<VkDescriptorSet> bind(Recording& recording, std::size_t launch, const hal::Run& run, hal::Dims dims) const;
+  hal::Status fill(Recording& recording, const hal::Run& run, hal::Dims dims, VkQueryPool queries,
+                   std::uint32_t first_query);
+  hal::Result<VkDescriptorSet> bind(Recording& recording, std::size_t launch, const hal::Run& run,
+                                    hal::Dims dims) const;
 
   std::shared_ptr<Context> context_;
   hal::LaunchPlan plan_;

@@ -13,7 +13,8 @@ namespace {
 // Runs one submission after another, on the queue's thread.
 class Executor {
  public:
-  explicit Executor(std::shared_ptr<Context> context) : context_(std::move(context)), line_(*context_->lines[context_->next_line++ % context_->lines.size()]) {}
+  explicit Executor(std::shared_ptr<Context> context)
+      : context_(std::move(context)), line_(*context_->lines[context_->next_line++ % context_->lines.size()]) {}
   ~Executor();
   Status prepare();
   Status execute(std::span<const Command> commands, Timing* timing);
@@ -111,13 +112,15 @@ Status Executor::add(const Copy& copy) {
   HAL_CHECK(check_slice("copy source", copy.src));
   HAL_CHECK(check_slice("copy destination", copy.dst));
   if (copy.src.size() != copy.dst.size())
-    return Error{Code::invalid_argument, "copy: " + std::to_string(copy.src.size()) + " bytes into " + std::to_string(copy.dst.size())};
+    return Error{Code::invalid_argument,
+                 "copy: " + std::to_string(copy.src.size()) + " bytes into " + std::to_string(copy.dst.size())};
   if (copy.src.size() == 0) return ok();
   if (!mine(copy.src) || !mine(copy.dst)) {
     HAL_CHECK(flush(nullptr));
     return staged_copy(copy.src, copy.dst);
   }
-  const auto &src = static_cast<const VulkanBuffer&>(*copy.src.buffer), &dst = static_cast<const VulkanBuffer&>(*copy.dst.buffer);
+  const auto &src = static_cast<const VulkanBuffer&>(*copy.src.buffer),
+             &dst = static_cast<const VulkanBuffer&>(*copy.dst.buffer);
   const Bytes n = copy.src.size();
   if (&src == &dst && copy.src.offset < copy.dst.offset + n && copy.dst.offset < copy.src.offset + n)
     return Error{Code::invalid_argument, "copy: source and destination overlap in one buffer"};
@@ -130,17 +133,20 @@ Status Executor::add(const Copy& copy) {
 Status Executor::add(const Fill& fill) {
   HAL_CHECK(check_slice("fill", fill.dst));
   if (fill.dst.offset % 4 || fill.dst.size() % 4)
-    return Error{Code::invalid_argument, "fill: offset " + std::to_string(fill.dst.offset) + " and size " + std::to_string(fill.dst.size()) + " must be multiples of 4"};
+    return Error{Code::invalid_argument, "fill: offset " + std::to_string(fill.dst.offset) + " and size " +
+                                             std::to_string(fill.dst.size()) + " must be multiples of 4"};
   if (!mine(fill.dst)) return Error{Code::invalid_argument, "fill: a buffer of another device"};
   if (fill.dst.size() == 0) return ok();
   HAL_TRY(VkCommandBuffer commands, own());
-  context_->vk.vkCmdFillBuffer(commands, static_cast<const VulkanBuffer&>(*fill.dst.buffer).handle(), fill.dst.offset, fill.dst.size(), fill.word);
+  context_->vk.vkCmdFillBuffer(commands, static_cast<const VulkanBuffer&>(*fill.dst.buffer).handle(), fill.dst.offset,
+                               fill.dst.size(), fill.word);
   return ok();
 }
 
 Status Executor::add(const Run& run, std::uint32_t command, bool timed) {
   auto* program = dynamic_cast<VulkanProgram*>(run.program.get());
-  if (!program || &program->context() != context_.get()) return Error{Code::invalid_argument, "run: the program was not compiled by " + context_->info.id};
+  if (!program || &program->context() != context_.get())
+    return Error{Code::invalid_argument, "run: the program was not compiled by " + context_->info.id};
   HAL_CHECK(close_own());
   if (!timed) {
     HAL_TRY(Recording * recording, program->acquire(run));
@@ -159,18 +165,21 @@ Status Executor::add(const Run& run, std::uint32_t command, bool timed) {
 Status Executor::read_spans(Timing& timing, std::chrono::nanoseconds begin, std::chrono::nanoseconds end) {
   if (!queries_used_) return ok();
   std::vector<std::uint64_t> ticks(queries_used_);
-  VK_TRY(context_->vk.vkGetQueryPoolResults(context_->device, queries_, 0, queries_used_, ticks.size() * 8, ticks.data(), 8,
-                                            VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
+  VK_TRY(context_->vk.vkGetQueryPoolResults(context_->device, queries_, 0, queries_used_, ticks.size() * 8,
+                                            ticks.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
   const auto bits = context_->found.timestamp_bits;
   const std::uint64_t mask = bits >= 64 ? ~0ull : (1ull << bits) - 1;
   auto since = [&](std::uint64_t tick) {
-    return std::chrono::nanoseconds(static_cast<std::int64_t>(static_cast<double>((tick - ticks[0]) & mask) * context_->found.timestamp_ns));
+    return std::chrono::nanoseconds(
+        static_cast<std::int64_t>(static_cast<double>((tick - ticks[0]) & mask) * context_->found.timestamp_ns));
   };
-  // The device's clock is laid into the middle of what the host saw: half of the difference is the way there, half the way back.
+  // The device's clock is laid into the middle of what the host saw: half of the difference is the way there, half the
+  // way back.
   const auto shift = begin + std::max((end - begin - since(ticks.back())) / 2, std::chrono::nanoseconds(0));
   for (const Timed& t : timed_)
     for (std::size_t i = 0; i < t.recording.nodes.size(); ++i)
-      timing.spans.push_back({t.command, t.recording.nodes[i], shift + since(ticks[t.first_query + 2 * i]), shift + since(ticks[t.first_query + 2 * i + 1])});
+      timing.spans.push_back({t.command, t.recording.nodes[i], shift + since(ticks[t.first_query + 2 * i]),
+                              shift + since(ticks[t.first_query + 2 * i + 1])});
   return ok();
 }
 
@@ -240,7 +249,8 @@ Result<std::shared_ptr<Queue>> make_queue(std::shared_ptr<Context> context, std:
   auto executor = std::make_shared<Executor>(std::move(context));
   HAL_CHECK(executor->prepare());
   return std::shared_ptr<Queue>(std::make_shared<HostQueue>(
-      [executor](std::span<const Command> commands, Timing* timing) { return executor->execute(commands, timing); }, std::move(keep_alive)));
+      [executor](std::span<const Command> commands, Timing* timing) { return executor->execute(commands, timing); },
+      std::move(keep_alive)));
 }
 
 }  // namespace switchyard::backends::vulkan

@@ -6,6 +6,7 @@
 namespace switchyard::backends::vulkan {
 
 // keep_alive: the device.
-hal::Result<std::shared_ptr<hal::Queue>> make_queue(std::shared_ptr<Context> context, std::shared_ptr<const void> keep_alive);
+hal::Result<std::shared_ptr<hal::Queue>> make_queue(std::shared_ptr<Context> context,
+                                                    std::shared_ptr<const void> keep_alive);
 
 }  // namespace switchyard::backends::vulkan

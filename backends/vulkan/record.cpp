@@ -13,7 +13,8 @@ void compute_barrier(const VolkDeviceTable& vk, VkCommandBuffer commands) {
   VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
   all.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT;
   all.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT;
-  vk.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &all, 0, nullptr, 0, nullptr);
+  vk.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
+                          &all, 0, nullptr, 0, nullptr);
 }
 
 std::string shown(const std::array<std::uint32_t, 3>& g) {
@@ -60,14 +61,19 @@ Result<VkDescriptorSet> VulkanProgram::bind(Recording& r, std::size_t index, con
       Bytes needs = a.bytes;
       if (!needs) {
         const Place& place = plan_.places[a.value];
-        Bytes whole = place.where == Place::Where::constant ? place.bytes : plan_.is_state(place) ? s.size() + a.offset : tensor_bytes(tensors_[a.value], dims);
+        Bytes whole = place.where == Place::Where::constant ? place.bytes
+                      : plan_.is_state(place)               ? s.size() + a.offset
+                                                            : tensor_bytes(tensors_[a.value], dims);
         needs = whole > a.offset ? whole - a.offset : 0;
       }
       if (needs > context_->info.limits.max_binding)
-        return Error{Code::unsupported, "launch " + l.entry + " of node " + std::to_string(l.node) + ": argument " + std::to_string(i) + " covers " +
-                                            std::to_string(needs) + " bytes at these dims, " + context_->info.id + " binds at most " +
-                                            std::to_string(context_->info.limits.max_binding) + "; run fewer rows at once"};
-      ranges[i] = {static_cast<const VulkanBuffer&>(*s.buffer).handle(), s.offset, std::max<Bytes>((needs + 3) / 4 * 4, 4)};
+        return Error{Code::unsupported, "launch " + l.entry + " of node " + std::to_string(l.node) + ": argument " +
+                                            std::to_string(i) + " covers " + std::to_string(needs) +
+                                            " bytes at these dims, " + context_->info.id + " binds at most " +
+                                            std::to_string(context_->info.limits.max_binding) +
+                                            "; run fewer rows at once"};
+      ranges[i] = {static_cast<const VulkanBuffer&>(*s.buffer).handle(), s.offset,
+                   std::max<Bytes>((needs + 3) / 4 * 4, 4)};
     }
     writes[i] = {VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET};
     writes[i].dstSet = set;
@@ -118,8 +124,8 @@ Status VulkanProgram::fill(Recording& r, const Run& run, Dims dims, VkQueryPool 
     const auto grid = l.grid(l, dims);
     const auto& most = context_->found.most_groups;
     if (grid[0] > most[0] || grid[1] > most[1] || grid[2] > most[2])
-      return Error{Code::unsupported, "launch " + l.entry + " of node " + std::to_string(l.node) + ": a grid of " + shown(grid) + " workgroups, " + context_->info.id +
-                                          " takes " + shown(most)};
+      return Error{Code::unsupported, "launch " + l.entry + " of node " + std::to_string(l.node) + ": a grid of " +
+                                          shown(grid) + " workgroups, " + context_->info.id + " takes " + shown(most)};
     if (barrier || (queries && !r.nodes.empty())) compute_barrier(vk, r.commands);
     barrier = false;
     HAL_TRY(VkDescriptorSet set, bind(r, i, run, dims));
@@ -129,7 +135,8 @@ Status VulkanProgram::fill(Recording& r, const Run& run, Dims dims, VkQueryPool 
     if (queries) vk.vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries, query);
     vk.vkCmdBindPipeline(r.commands, VK_PIPELINE_BIND_POINT_COMPUTE, p.handle);
     vk.vkCmdBindDescriptorSets(r.commands, VK_PIPELINE_BIND_POINT_COMPUTE, p.layout, 0, 1, &set, 0, nullptr);
-    vk.vkCmdPushConstants(r.commands, p.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, static_cast<std::uint32_t>(parameters.size()), parameters.data());
+    vk.vkCmdPushConstants(r.commands, p.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                          static_cast<std::uint32_t>(parameters.size()), parameters.data());
     vk.vkCmdDispatch(r.commands, grid[0], grid[1], grid[2]);
     if (queries) vk.vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries, query + 1);
     r.nodes.push_back(l.node);

@@ -61,16 +61,22 @@ struct Pending {
   TimelineRef done;  // the queue's own timeline, which reaches `value` after the submission
   std::uint64_t value = 0;
   nanoseconds submitted{};
-  std::vector<std::string> names;                                   // by command
-  std::vector<std::shared_ptr<const TracedProgram>> programs;       // by command; null: none
+  std::vector<std::string> names;                              // by command
+  std::vector<std::shared_ptr<const TracedProgram>> programs;  // by command; null: none
 };
 
 class Recorder;
 
 class TracedQueue final : public Queue, public std::enable_shared_from_this<TracedQueue> {
  public:
-  TracedQueue(std::shared_ptr<Queue> inner, DeviceRef device, TimelineRef done, std::shared_ptr<Recorder> recorder, int process, int thread)
-      : recorder_(std::move(recorder)), process_(process), thread_(thread), device_(std::move(device)), done_(std::move(done)), inner_(std::move(inner)) {}
+  TracedQueue(std::shared_ptr<Queue> inner, DeviceRef device, TimelineRef done, std::shared_ptr<Recorder> recorder,
+              int process, int thread)
+      : recorder_(std::move(recorder)),
+        process_(process),
+        thread_(thread),
+        device_(std::move(device)),
+        done_(std::move(done)),
+        inner_(std::move(inner)) {}
   ~TracedQueue() override;
   Status submit(Submission submission) override;
   Status harvest(bool all);  // all: waits for what was submitted
@@ -106,7 +112,8 @@ class TracedDevice final : public Device {
     auto traced = std::make_shared<TracedProgram>();
     traced->inner = std::move(program);
     for (std::size_t n = 0; n < segment.nodes.size(); ++n)
-      traced->labels.push_back(n < segment.labels.size() && !segment.labels[n].empty() ? segment.labels[n] : segment.nodes[n].op);
+      traced->labels.push_back(n < segment.labels.size() && !segment.labels[n].empty() ? segment.labels[n]
+                                                                                       : segment.nodes[n].op);
     return ProgramRef(traced);
   }
 
@@ -162,21 +169,24 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     file << "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":" << lost_ << "},\"traceEvents\":[";
     const char* comma = "\n";
     auto meta = [&](const char* what, int process, int thread, const std::string& name) {
-      file << comma << R"({"ph":"M","name":")" << what << R"(","pid":)" << process << ",\"tid\":" << thread << ",\"args\":{\"name\":" << quoted(name) << "}}";
+      file << comma << R"({"ph":"M","name":")" << what << R"(","pid":)" << process << ",\"tid\":" << thread
+           << ",\"args\":{\"name\":" << quoted(name) << "}}";
       comma = ",\n";
     };
     meta("process_name", 0, 0, "host");
     for (std::size_t p = 0; p < processes_.size(); ++p) meta("process_name", static_cast<int>(p) + 1, 0, processes_[p]);
     for (const auto& [process, thread, name] : threads_) meta("thread_name", process, thread, name);
     for (const Event& e : events_) {
-      file << comma << R"({"ph":"X","name":)" << quoted(e.name) << R"(,"cat":")" << e.category << R"(","pid":)" << e.process << ",\"tid\":" << e.thread
-           << ",\"ts\":" << micros(e.begin) << ",\"dur\":" << micros(e.end - e.begin);
+      file << comma << R"({"ph":"X","name":)" << quoted(e.name) << R"(,"cat":")" << e.category << R"(","pid":)"
+           << e.process << ",\"tid\":" << e.thread << ",\"ts\":" << micros(e.begin)
+           << ",\"dur\":" << micros(e.end - e.begin);
       if (!e.args.empty()) file << ",\"args\":{" << e.args << "}";
       file << "}";
     }
     file << "\n]}\n";
     file.close();
-    if (!file) return Error{Code::io, "trace: " + path + " could not be written: " + std::generic_category().message(errno)};
+    if (!file)
+      return Error{Code::io, "trace: " + path + " could not be written: " + std::generic_category().message(errno)};
     return ok();
   }
 
@@ -242,7 +252,8 @@ Status TracedQueue::harvest(bool all) {
     const Pending& p = pending_.front();
     if (Status done = p.done->wait(p.value, all ? longest_wait : nanoseconds{0}); !done) {
       if (done.error().code == Code::timed_out) return all ? done : ok();
-      recorder_->add({process_, thread_, "failed: " + done.error().message, "submission", p.submitted, p.submitted, {}});
+      recorder_->add(
+          {process_, thread_, "failed: " + done.error().message, "submission", p.submitted, p.submitted, {}});
       if (p.done == done_)  // a failure lasts: what comes after needs a timeline of its own
         if (auto next = device_->create_timeline(0)) done_ = *next, submitted_ = 0;
       pending_.pop_front();
@@ -252,10 +263,14 @@ Status TracedQueue::harvest(bool all) {
     std::string name;
     for (std::size_t i = 0; i < p.names.size() && i < 4; ++i) name += (i ? ", " : "") + p.names[i];
     if (p.names.size() > 4) name += ", ... " + std::to_string(p.names.size()) + " commands";
-    recorder_->add({process_, thread_, name, "submission", t.begin, t.end, "\"waited_us\":" + micros(std::max(t.begin - p.submitted, nanoseconds{}))});
+    recorder_->add({process_, thread_, name, "submission", t.begin, t.end,
+                    "\"waited_us\":" + micros(std::max(t.begin - p.submitted, nanoseconds{}))});
     for (const Span& s : t.spans) {
-      const bool known = s.command < p.programs.size() && p.programs[s.command] && s.node < p.programs[s.command]->labels.size();
-      std::string label = known ? p.programs[s.command]->labels[s.node] : s.command < p.names.size() ? p.names[s.command] : "command";
+      const bool known =
+          s.command < p.programs.size() && p.programs[s.command] && s.node < p.programs[s.command]->labels.size();
+      std::string label = known                        ? p.programs[s.command]->labels[s.node]
+                          : s.command < p.names.size() ? p.names[s.command]
+                                                       : "command";
       recorder_->add({process_, thread_, std::move(label), "node", s.begin, s.end, {}});
     }
     pending_.pop_front();
@@ -298,6 +313,8 @@ class FileTrace final : public Trace {
 
 }  // namespace
 
-std::shared_ptr<Trace> Trace::open(std::string path, bool spans) { return std::make_shared<FileTrace>(std::move(path), spans); }
+std::shared_ptr<Trace> Trace::open(std::string path, bool spans) {
+  return std::make_shared<FileTrace>(std::move(path), spans);
+}
 
 }  // namespace switchyard::hal

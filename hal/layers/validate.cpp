@@ -7,7 +7,9 @@
 namespace switchyard::hal {
 namespace {
 
-std::string range(Bytes offset, Bytes bytes) { return "[" + std::to_string(offset) + ", +" + std::to_string(bytes) + ")"; }
+std::string range(Bytes offset, Bytes bytes) {
+  return "[" + std::to_string(offset) + ", +" + std::to_string(bytes) + ")";
+}
 
 // Knows the highest value that somebody has promised.
 class CheckedTimeline final : public Timeline {
@@ -23,7 +25,9 @@ class CheckedTimeline final : public Timeline {
     failed_ = true;
     inner_->fail(std::move(error));
   }
-  Status wait(std::uint64_t value, std::chrono::nanoseconds timeout) const override { return inner_->wait(value, timeout); }
+  Status wait(std::uint64_t value, std::chrono::nanoseconds timeout) const override {
+    return inner_->wait(value, timeout);
+  }
 
   const TimelineRef& inner() const { return inner_; }
   bool has_promised(std::uint64_t value) const { return failed_ || promised_.load() >= value; }
@@ -48,15 +52,16 @@ struct CheckedProgram final : Program {
   const void* device = nullptr;  // identity of the CheckedDevice
   std::string id;
   std::vector<Tensor> slices;
-  std::size_t inputs = 0;              // the first slices, which are only read
-  std::array<Dim, max_symbols> dims;   // ranges by symbol; symbol -1: not used
+  std::size_t inputs = 0;             // the first slices, which are only read
+  std::array<Dim, max_symbols> dims;  // ranges by symbol; symbol -1: not used
 };
 
 class CheckedDevice;
 
 class CheckedQueue final : public Queue {
  public:
-  CheckedQueue(std::shared_ptr<Queue> inner, std::shared_ptr<CheckedDevice> device) : inner_(std::move(inner)), device_(std::move(device)) {}
+  CheckedQueue(std::shared_ptr<Queue> inner, std::shared_ptr<CheckedDevice> device)
+      : inner_(std::move(inner)), device_(std::move(device)) {}
   Status submit(Submission submission) override;
 
  private:
@@ -69,7 +74,8 @@ class CheckedQueue final : public Queue {
 
 class CheckedDevice final : public Device, public std::enable_shared_from_this<CheckedDevice> {
  public:
-  CheckedDevice(DeviceRef inner, std::function<void(const Error&)> report) : inner_(std::move(inner)), report_(std::move(report)) {}
+  CheckedDevice(DeviceRef inner, std::function<void(const Error&)> report)
+      : inner_(std::move(inner)), report_(std::move(report)) {}
   const Info& info() const override { return inner_->info(); }
   Result<std::vector<Heap>> heaps() const override { return inner_->heaps(); }
   Path path(const Device& to) const override {
@@ -118,7 +124,11 @@ class CheckedDevice final : public Device, public std::enable_shared_from_this<C
 Result<ProgramRef> CheckedDevice::compile(const Segment& segment, const CompileOptions& options) {
   const Claim claim = inner_->claim(segment);
   auto label = [&](std::uint32_t n) {
-    return "node " + std::to_string(n) + " (" + (n < segment.labels.size() ? segment.labels[n] : n < segment.nodes.size() ? segment.nodes[n].op : "?") + ")";
+    return "node " + std::to_string(n) + " (" +
+           (n < segment.labels.size()  ? segment.labels[n]
+            : n < segment.nodes.size() ? segment.nodes[n].op
+                                       : "?") +
+           ")";
   };
   if (!claim.declined.empty()) {
     const Declined& d = claim.declined.front();
@@ -131,9 +141,11 @@ Result<ProgramRef> CheckedDevice::compile(const Segment& segment, const CompileO
     for (auto n : g.nodes)
       if (n < covered.size()) ++covered[n];
   for (std::uint32_t n = 0; n < covered.size(); ++n)
-    if (covered[n] != 1) return bug("compile: " + label(n) + " is in " + std::to_string(covered[n]) + " claimed groups");
+    if (covered[n] != 1)
+      return bug("compile: " + label(n) + " is in " + std::to_string(covered[n]) + " claimed groups");
   for (const Constant& c : segment.constants)
-    if (c.data.empty() && max_bytes(segment.values[c.value]) != 0) return bug("compile: constant " + std::to_string(c.value) + " has no data");
+    if (c.data.empty() && max_bytes(segment.values[c.value]) != 0)
+      return bug("compile: constant " + std::to_string(c.value) + " has no data");
   HAL_TRY(ProgramRef program, inner_->compile(segment, options));
   return checked(segment, std::move(program));
 }
@@ -161,9 +173,11 @@ Result<ProgramRef> CheckedDevice::checked(const Segment& segment, ProgramRef pro
 std::string wrong(const Slice& s, const CheckedDevice* device, Bytes need, Bytes align) {
   if (!s.buffer) return "has no buffer";
   const Bytes all = s.buffer->bytes();
-  if (s.offset > all || s.size() > all - s.offset) return "is " + range(s.offset, s.bytes) + " of a buffer of " + std::to_string(all) + " bytes";
+  if (s.offset > all || s.size() > all - s.offset)
+    return "is " + range(s.offset, s.bytes) + " of a buffer of " + std::to_string(all) + " bytes";
   if (device && !device->owns(*s.buffer)) return "lies on another device";
-  if (s.offset % align != 0) return "begins at " + std::to_string(s.offset) + ", no multiple of " + std::to_string(align);
+  if (s.offset % align != 0)
+    return "begins at " + std::to_string(s.offset) + ", no multiple of " + std::to_string(align);
   if (s.size() < need) return "has " + std::to_string(s.size()) + " bytes, needs " + std::to_string(need);
   return {};
 }
@@ -176,7 +190,8 @@ std::string wrong(const Run& run, const CheckedProgram& program, const CheckedDe
     if (i >= dims.size()) return std::to_string(dims.size()) + " dims, symbol " + std::to_string(i) + " needs a number";
     // 0: nothing to do, whatever the least is
     if (dims[i] != 0 && (dims[i] < d.min || dims[i] > d.max))
-      return "dim " + std::to_string(i) + " is " + std::to_string(dims[i]) + ", the program takes " + std::to_string(d.min) + " .. " + std::to_string(d.max);
+      return "dim " + std::to_string(i) + " is " + std::to_string(dims[i]) + ", the program takes " +
+             std::to_string(d.min) + " .. " + std::to_string(d.max);
   }
   if (dims.size() > max_symbols) return std::to_string(dims.size()) + " dims, at most " + std::to_string(max_symbols);
   if (run.slices.size() != program.slices.size())
@@ -185,7 +200,8 @@ std::string wrong(const Run& run, const CheckedProgram& program, const CheckedDe
   std::vector<Bytes> bytes;
   for (std::size_t i = 0; i < run.slices.size(); ++i) {
     bytes.push_back(tensor_bytes(program.slices[i], dims));
-    if (std::string text = wrong(run.slices[i], &device, bytes[i], align); !text.empty()) return "slice " + std::to_string(i) + " " + text;
+    if (std::string text = wrong(run.slices[i], &device, bytes[i], align); !text.empty())
+      return "slice " + std::to_string(i) + " " + text;
   }
   for (std::size_t i = program.inputs; i < run.slices.size(); ++i)  // states and outputs are written
     for (std::size_t j = 0; j < run.slices.size(); ++j) {
@@ -214,16 +230,23 @@ Status CheckedQueue::check(Submission& submission) const {
       text = wrong(c->dst, nullptr, 0, 1);
       if (!text.empty()) return device.bug(where + "copy: dst " + text);
       if (c->src.size() != c->dst.size())
-        return device.bug(where + "copy: src has " + std::to_string(c->src.size()) + " bytes, dst has " + std::to_string(c->dst.size()));
-      if (!device.owns(*c->src.buffer) && !device.owns(*c->dst.buffer)) return device.bug(where + "copy: neither side lies on this device");
+        return device.bug(where + "copy: src has " + std::to_string(c->src.size()) + " bytes, dst has " +
+                          std::to_string(c->dst.size()));
+      if (!device.owns(*c->src.buffer) && !device.owns(*c->dst.buffer))
+        return device.bug(where + "copy: neither side lies on this device");
     } else if (const auto* f = std::get_if<Fill>(&command)) {
-      if (std::string text = wrong(f->dst, &device, 0, 4); !text.empty()) return device.bug(where + "fill: dst " + text);
-      if (f->dst.size() % 4 != 0) return device.bug(where + "fill: " + std::to_string(f->dst.size()) + " bytes, no multiple of 4");
+      if (std::string text = wrong(f->dst, &device, 0, 4); !text.empty())
+        return device.bug(where + "fill: dst " + text);
+      if (f->dst.size() % 4 != 0)
+        return device.bug(where + "fill: " + std::to_string(f->dst.size()) + " bytes, no multiple of 4");
     } else {
       Run run = std::get<Run>(command);
       auto* program = dynamic_cast<CheckedProgram*>(run.program.get());
-      if (!program) return device.bug(where + (run.program ? "run: the program comes from a device that is not validated" : "run: no program"));
-      if (program->device != &device) return device.bug(where + "run: the program was compiled by another device (" + program->id + ")");
+      if (!program)
+        return device.bug(
+            where + (run.program ? "run: the program comes from a device that is not validated" : "run: no program"));
+      if (program->device != &device)
+        return device.bug(where + "run: the program was compiled by another device (" + program->id + ")");
       if (std::string text = wrong(run, *program, device); !text.empty()) return device.bug(where + "run: " + text);
       run.program = program->inner;
       commands.emplace_back(std::move(run));
@@ -235,14 +258,16 @@ Status CheckedQueue::check(Submission& submission) const {
     HAL_TRY(CheckedTimeline * timeline, unwrap(p, "wait"));
     if (!timeline) continue;  // of a device that is not validated: what was promised on it is not known
     if (!timeline->has_promised(p.value))
-      return device.bug("wait for value " + std::to_string(p.value) + ", which nobody has submitted; the highest is " + std::to_string(timeline->promised()));
+      return device.bug("wait for value " + std::to_string(p.value) + ", which nobody has submitted; the highest is " +
+                        std::to_string(timeline->promised()));
     p.timeline = timeline->inner();
   }
   for (Point& p : submission.signal) {
     HAL_TRY(CheckedTimeline * timeline, unwrap(p, "signal"));
     if (!timeline) continue;
     if (p.value <= timeline->promised())
-      return device.bug("signal of value " + std::to_string(p.value) + " is not above " + std::to_string(timeline->promised()) + ", which is already submitted");
+      return device.bug("signal of value " + std::to_string(p.value) + " is not above " +
+                        std::to_string(timeline->promised()) + ", which is already submitted");
   }
   for (Point& p : submission.signal)
     if (auto* timeline = dynamic_cast<CheckedTimeline*>(p.timeline.get())) {

@@ -13,7 +13,8 @@ struct Step {
 
 Error wrong(std::string text) { return Error{Code::invalid_argument, "run of a graph: " + std::move(text)}; }
 std::string range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  return std::string(name) + " is " + std::to_string(value) + ", allowed are " + std::to_string(low) + " to " + std::to_string(high);
+  return std::string(name) + " is " + std::to_string(value) + ", allowed are " + std::to_string(low) + " to " +
+         std::to_string(high);
 }
 
 // Where a segment's value lies in Run::slices.
@@ -36,7 +37,8 @@ std::size_t output_of(const Segment& s, std::uint32_t value) {
 Result<Slice> part_of(const Run& run, std::size_t index, Bytes offset, Bytes bytes) {
   const Slice& s = run.slices[index];
   if (!s.buffer || offset + bytes > s.size())
-    return wrong("slice " + std::to_string(index) + " has " + std::to_string(s.buffer ? s.size() : 0) + " bytes, needs " + std::to_string(offset + bytes));
+    return wrong("slice " + std::to_string(index) + " has " + std::to_string(s.buffer ? s.size() : 0) +
+                 " bytes, needs " + std::to_string(offset + bytes));
   return Slice{s.buffer, s.offset + offset, bytes};
 }
 
@@ -45,7 +47,8 @@ Status check_dims(const Segment& s, const Run& run) {
     for (const Dim& d : t.shape) {
       auto symbol = static_cast<std::size_t>(d.symbol);
       if (d.symbol >= 0 && symbol < run.dims.size() && run.dims[symbol] != d.max)
-        return wrong("dims[" + std::to_string(symbol) + "] is " + std::to_string(run.dims[symbol]) + ", the program was compiled for " + std::to_string(d.max));
+        return wrong("dims[" + std::to_string(symbol) + "] is " + std::to_string(run.dims[symbol]) +
+                     ", the program was compiled for " + std::to_string(d.max));
     }
   return ok();
 }
@@ -72,7 +75,8 @@ Result<Step> read_step(const Segment& s, const Decomposed& g, const Run& run) {
 
 Result<GraphBinding> bind_graph(const Segment& s, const Decomposed& g, const Run& run) {
   const std::size_t slices = s.inputs.size() + s.states.size() + s.outputs.size();
-  if (run.slices.size() != slices) return wrong(std::to_string(run.slices.size()) + " slices, the program needs " + std::to_string(slices));
+  if (run.slices.size() != slices)
+    return wrong(std::to_string(run.slices.size()) + " slices, the program needs " + std::to_string(slices));
   HAL_CHECK(check_dims(s, run));
   HAL_TRY(Step step, read_step(s, g, run));
 
@@ -92,12 +96,15 @@ Result<GraphBinding> bind_graph(const Segment& s, const Decomposed& g, const Run
   auto page = [&](std::uint32_t state) -> Result<GraphPart> {
     const std::int64_t window = s.values[state].shape[1].max;
     if (step.past + step.rows > window)
-      return Error{Code::unsupported, "run of a graph: positions up to " + std::to_string(step.past + step.rows - 1) + " (past " + std::to_string(step.past) + ", rows " +
-                                          std::to_string(step.rows) + ") do not fit its window of one page of " + std::to_string(window) +
-                                          "; use larger pages or another device"};
+      return Error{Code::unsupported, "run of a graph: positions up to " + std::to_string(step.past + step.rows - 1) +
+                                          " (past " + std::to_string(step.past) + ", rows " +
+                                          std::to_string(step.rows) + ") do not fit its window of one page of " +
+                                          std::to_string(window) + "; use larger pages or another device"};
     return element(state, step.page, "page_table[0][0]", 0);
   };
-  auto row = [&](std::uint32_t state, const GraphPart& p) { return p.slice.bytes / static_cast<Bytes>(s.values[state].shape[1].max); };
+  auto row = [&](std::uint32_t state, const GraphPart& p) {
+    return p.slice.bytes / static_cast<Bytes>(s.values[state].shape[1].max);
+  };
 
   for (std::size_t i = 0; i < g.inputs.size(); ++i) {
     const GraphInput& in = g.inputs[i];
@@ -151,7 +158,8 @@ Result<GraphBinding> bind_graph(const Segment& s, const Decomposed& g, const Run
       case GraphOutput::To::page_rows: {
         HAL_TRY(part, page(out.value));
         Bytes one = row(out.value, part);
-        part.slice = {part.slice.buffer, part.slice.offset + one * static_cast<Bytes>(step.past), one * static_cast<Bytes>(step.rows)};
+        part.slice = {part.slice.buffer, part.slice.offset + one * static_cast<Bytes>(step.past),
+                      one * static_cast<Bytes>(step.rows)};
         part.defined = part.slice.bytes;
         break;
       }
@@ -168,7 +176,8 @@ bool needs_half(const GraphPart& p) { return p.stored == DType::f16 && p.wanted 
 
 Status same_or_half(const GraphPart& p) {
   if (p.stored == p.wanted || needs_half(p)) return ok();
-  return Error{Code::internal, std::string("run of a graph: a border value kept as ") + to_string(p.stored) + " that the graph wants as " + to_string(p.wanted)};
+  return Error{Code::internal, std::string("run of a graph: a border value kept as ") + to_string(p.stored) +
+                                   " that the graph wants as " + to_string(p.wanted)};
 }
 
 }  // namespace
@@ -180,7 +189,8 @@ Status read_part(const GraphPart& p, std::span<std::byte> to) {
     std::memcpy(to.data(), &p.number, std::min(to.size(), sizeof p.number));
     return ok();
   }
-  if (!needs_half(p)) return p.slice.buffer->read(p.slice.offset, to.first(std::min<std::size_t>(to.size(), p.defined)));
+  if (!needs_half(p))
+    return p.slice.buffer->read(p.slice.offset, to.first(std::min<std::size_t>(to.size(), p.defined)));
   std::vector<std::uint16_t> halves(std::min<std::size_t>(p.defined / 2, to.size() / 4));
   HAL_CHECK(p.slice.buffer->read(p.slice.offset, std::as_writable_bytes(std::span(halves))));
   for (std::size_t i = 0; i < halves.size(); ++i) {
@@ -192,7 +202,8 @@ Status read_part(const GraphPart& p, std::span<std::byte> to) {
 
 Status write_part(const GraphPart& p, std::span<const std::byte> from) {
   HAL_CHECK(same_or_half(p));
-  if (!needs_half(p)) return p.slice.buffer->write(p.slice.offset, from.first(std::min<std::size_t>(from.size(), p.defined)));
+  if (!needs_half(p))
+    return p.slice.buffer->write(p.slice.offset, from.first(std::min<std::size_t>(from.size(), p.defined)));
   std::vector<std::uint16_t> halves(std::min<std::size_t>(p.defined / 2, from.size() / 4));
   for (std::size_t i = 0; i < halves.size(); ++i) {
     float f;

@@ -7,7 +7,9 @@ std::chrono::nanoseconds steady_now() {
 }
 
 HostQueue::HostQueue(Execute execute, std::shared_ptr<const void> keep_alive)
-    : execute_(std::move(execute)), keep_alive_(std::move(keep_alive)), thread_([this](std::stop_token stop) { work(stop); }) {}
+    : execute_(std::move(execute)),
+      keep_alive_(std::move(keep_alive)),
+      thread_([this](std::stop_token stop) { work(stop); }) {}
 
 HostQueue::~HostQueue() {
   thread_.request_stop();

@@ -12,7 +12,8 @@ Status HostTimeline::signal(std::uint64_t value) {
     std::lock_guard lock(mutex_);
     if (failure_) return *failure_;
     if (value <= value_)
-      return Error{Code::invalid_argument, "timeline: signal " + std::to_string(value) + " is not above the present value " + std::to_string(value_)};
+      return Error{Code::invalid_argument, "timeline: signal " + std::to_string(value) +
+                                               " is not above the present value " + std::to_string(value_)};
     value_ = value;
   }
   changed_.notify_all();
@@ -33,7 +34,8 @@ Status HostTimeline::wait(std::uint64_t value, std::chrono::nanoseconds timeout)
   if (timeout == std::chrono::nanoseconds::max()) {
     changed_.wait(lock, reached);
   } else if (!changed_.wait_for(lock, timeout, reached)) {
-    return Error{Code::timed_out, "timeline: value " + std::to_string(value_) + " after the timeout, waited for " + std::to_string(value)};
+    return Error{Code::timed_out, "timeline: value " + std::to_string(value_) + " after the timeout, waited for " +
+                                      std::to_string(value)};
   }
   if (value_ >= value) return ok();
   return *failure_;

@@ -38,7 +38,8 @@ struct Touch {
 }  // namespace
 
 Status LaunchPlan::Held::write(std::span<std::byte> to) const {
-  if (to.size() < bytes) return Error{Code::internal, "constant: " + std::to_string(bytes) + " bytes into " + std::to_string(to.size())};
+  if (to.size() < bytes)
+    return Error{Code::internal, "constant: " + std::to_string(bytes) + " bytes into " + std::to_string(to.size())};
   if (!pack) {
     std::memcpy(to.data(), sources[0].data.data(), bytes);
     return ok();
@@ -53,7 +54,9 @@ Result<LaunchPlan> LaunchPlan::make(const Segment& segment, Lowered lowered, Byt
   plan.launches = std::move(lowered.launches);
   const std::size_t n = segment.values.size();
   plan.places.resize(n + lowered.temporaries.size());
-  auto tensor = [&](std::uint32_t v) -> const Tensor& { return v < n ? segment.values[v] : lowered.temporaries[v - n]; };
+  auto tensor = [&](std::uint32_t v) -> const Tensor& {
+    return v < n ? segment.values[v] : lowered.temporaries[v - n];
+  };
 
   std::uint32_t next = 0;
   for (const auto* list : {&segment.inputs, &segment.states, &segment.outputs})
@@ -90,7 +93,8 @@ Result<LaunchPlan> LaunchPlan::make(const Segment& segment, Lowered lowered, Byt
     if (packed[c.value] || !used[c.value]) continue;
     hold(Held{c.key, "", max_bytes(segment.values[c.value]), {c}, nullptr}, c.value);
     if (!c.data.empty() && c.data.size() != plan.constants.back().bytes)
-      return Error{Code::invalid_argument, "constant " + std::to_string(c.value) + ": " + std::to_string(c.data.size()) + " bytes, its shape needs " +
+      return Error{Code::invalid_argument, "constant " + std::to_string(c.value) + ": " +
+                                               std::to_string(c.data.size()) + " bytes, its shape needs " +
                                                std::to_string(plan.constants.back().bytes)};
   }
 
@@ -102,7 +106,8 @@ Result<LaunchPlan> LaunchPlan::make(const Segment& segment, Lowered lowered, Byt
   for (std::size_t l = 0; l < plan.launches.size(); ++l)
     for (const Arg& a : plan.launches[l].arguments) {
       if (a.value == no_value) continue;
-      if (a.value >= plan.places.size()) return Error{Code::internal, "launch " + plan.launches[l].entry + " names value " + std::to_string(a.value)};
+      if (a.value >= plan.places.size())
+        return Error{Code::internal, "launch " + plan.launches[l].entry + " names value " + std::to_string(a.value)};
       lives[a.value].first = std::min(lives[a.value].first, l);
       lives[a.value].last = l;
     }
@@ -151,15 +156,20 @@ Slice LaunchPlan::resolve(const Arg& arg, const Run& run, std::span<const Buffer
 
 Status LaunchPlan::check(const Run& run, Dims dims) const {
   if (run.slices.size() != slices)
-    return Error{Code::invalid_argument, "run: " + std::to_string(run.slices.size()) + " slices, the program needs " + std::to_string(slices)};
+    return Error{Code::invalid_argument,
+                 "run: " + std::to_string(run.slices.size()) + " slices, the program needs " + std::to_string(slices)};
   for (std::size_t i = 0; i < slices; ++i) {
     Bytes need = tensor_bytes(slice_tensors[i], dims);
     const Slice& s = run.slices[i];
     if (!s.buffer || s.offset > s.buffer->bytes() || s.size() > s.buffer->bytes() - s.offset || s.size() < need)
-      return Error{Code::invalid_argument, "run: slice " + std::to_string(i) + " has " + std::to_string(s.buffer ? s.size() : 0) + " bytes, needs " + std::to_string(need)};
+      return Error{Code::invalid_argument, "run: slice " + std::to_string(i) + " has " +
+                                               std::to_string(s.buffer ? s.size() : 0) + " bytes, needs " +
+                                               std::to_string(need)};
   }
   if (scratch && (!run.scratch.buffer || run.scratch.size() < scratch))
-    return Error{Code::invalid_argument, "run: scratch has " + std::to_string(run.scratch.buffer ? run.scratch.size() : 0) + " bytes, needs " + std::to_string(scratch)};
+    return Error{Code::invalid_argument, "run: scratch has " +
+                                             std::to_string(run.scratch.buffer ? run.scratch.size() : 0) +
+                                             " bytes, needs " + std::to_string(scratch)};
   return ok();
 }
 

@@ -12,8 +12,8 @@ namespace switchyard::hal {
 struct Place {
   enum class Where : std::uint8_t { nowhere, slice, constant, scratch };
   Where where = Where::nowhere;
-  std::uint32_t index = 0;       // of Run::slices, or of LaunchPlan::constants
-  Bytes offset = 0, bytes = 0;   // scratch: offset in it; bytes: the largest extent
+  std::uint32_t index = 0;      // of Run::slices, or of LaunchPlan::constants
+  Bytes offset = 0, bytes = 0;  // scratch: offset in it; bytes: the largest extent
 };
 
 struct LaunchPlan {
@@ -27,13 +27,16 @@ struct LaunchPlan {
     Status write(std::span<std::byte> to) const;  // packs or copies
   };
   std::vector<Launch> launches;
-  std::vector<bool> barrier_before;  // one per launch: it touches what an earlier one since the last barrier wrote (or read)
-  std::vector<Place> places;         // one per value and temporary
+  std::vector<bool>
+      barrier_before;         // one per launch: it touches what an earlier one since the last barrier wrote (or read)
+  std::vector<Place> places;  // one per value and temporary
   std::vector<Held> constants;
-  std::size_t slices = 0;            // Run::slices must have this many
-  std::vector<Tensor> slice_tensors; // their shapes, for checks
+  std::size_t slices = 0;                        // Run::slices must have this many
+  std::vector<Tensor> slice_tensors;             // their shapes, for checks
   std::uint32_t first_state = 0, end_state = 0;  // which slices are states: their whole slice may be touched, see Run
-  bool is_state(const Place& place) const { return place.where == Place::Where::slice && place.index >= first_state && place.index < end_state; }
+  bool is_state(const Place& place) const {
+    return place.where == Place::Where::slice && place.index >= first_state && place.index < end_state;
+  }
   Bytes scratch = 0;
   Bytes resident = 0;
 

@@ -11,8 +11,8 @@ struct Shape {
   std::int32_t heads, kv_heads, head_dim, page_size;
   std::vector<Part> parts;
   DType dtype = DType::f32;
-  double scale = 1;      // of q and k: "hot" scores differ by more than exp can bear
-  bool poison = false;   // rows past the context hold numbers that would show
+  double scale = 1;     // of q and k: "hot" scores differ by more than exp can bear
+  bool poison = false;  // rows past the context hold numbers that would show
   bool timed = false;
 };
 
@@ -20,7 +20,8 @@ Case make(const Shape& p) {
   SegmentBuilder b;
   const std::int64_t rows = rows_of(p.parts), count = static_cast<std::int64_t>(p.parts.size());
   std::int64_t columns = 1, pages = 1;
-  for (const Part& q : p.parts) columns = std::max<std::int64_t>(columns, (q.past + q.rows + p.page_size - 1) / p.page_size);
+  for (const Part& q : p.parts)
+    columns = std::max<std::int64_t>(columns, (q.past + q.rows + p.page_size - 1) / p.page_size);
   pages = count * columns + 1;
   Dim t = Dim::open(sym_rows, 1, rows), s = Dim::open(sym_sequences, 1, count);
   const std::int64_t kv = std::int64_t{p.kv_heads} * p.head_dim;
@@ -30,7 +31,8 @@ Case make(const Shape& p) {
   in.v = b.input(DType::f32, {t, Dim::fixed(kv)});
   in.sequences = b.input(DType::i32, {s, Dim::fixed(Sequence::width)});
   in.page_table = b.input(DType::i32, {s, Dim::fixed(columns)});
-  const std::vector<Dim> shape{Dim::fixed(pages), Dim::fixed(p.page_size), Dim::fixed(p.kv_heads), Dim::fixed(p.head_dim)};
+  const std::vector<Dim> shape{Dim::fixed(pages), Dim::fixed(p.page_size), Dim::fixed(p.kv_heads),
+                               Dim::fixed(p.head_dim)};
   in.k_pages = b.state(p.dtype, shape);
   in.v_pages = b.state(p.dtype, shape);
   const float scale = 1.0f / std::sqrt(static_cast<float>(p.head_dim));
@@ -53,17 +55,25 @@ Case make(const Shape& p) {
         }
       }
   }
-  return {p.name, b.take(), {rows, count},
-          {{in.q, {-p.scale, p.scale, {}}}, {in.k, {-p.scale, p.scale, {}}}, {in.sequences, sequence_fill(p.parts)}, {in.page_table, table},
-           {in.k_pages, keys}, {in.v_pages, values}},
-          p.timed, !p.timed};
+  return {p.name,
+          b.take(),
+          {rows, count},
+          {{in.q, {-p.scale, p.scale, {}}},
+           {in.k, {-p.scale, p.scale, {}}},
+           {in.sequences, sequence_fill(p.parts)},
+           {in.page_table, table},
+           {in.k_pages, keys},
+           {in.v_pages, values}},
+          p.timed,
+          !p.timed};
 }
 
 }  // namespace
 
 std::vector<Case> cases() {
   // past and rows on, before and across page borders of 8
-  const std::vector<Part> mixed{{19, 0, 1, 0}, {1, 2, 2, 40}, {2, 3, 4, 7}, {1, 0, 5, 0}, {7, 6, 6, 13}, {1, 7, 8, 15}, {9, 7, 8, 16}};
+  const std::vector<Part> mixed{{19, 0, 1, 0}, {1, 2, 2, 40}, {2, 3, 4, 7}, {1, 0, 5, 0},
+                                {7, 6, 6, 13}, {1, 7, 8, 15}, {9, 7, 8, 16}};
   std::vector<Case> all;
   for (const Shape& p : std::vector<Shape>{
            {"first_row", 2, 2, 16, 8, {{1, 0, 1, 0}}},

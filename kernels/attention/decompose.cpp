@@ -3,8 +3,8 @@
 
 namespace switchyard::kernels::attention {
 
-// Scores over the window (one page) and over the new rows are joined, not keys: no scatter and no copy of the window in the
-// graph. Heads that share a key head are rows of one matmul. The mask is a number: an infinite one would make NaN.
+// Scores over the window (one page) and over the new rows are joined, not keys: no scatter and no copy of the window in
+// the graph. Heads that share a key head are rows of one matmul. The mask is a number: an infinite one would make NaN.
 Status decompose(const Segment& s, const Node& n, GraphWriter& g) {
   HAL_CHECK(g.step(n.in[3], n.in[0], n.in[4]));
   const auto a = n.attrs_as<Attrs>();
@@ -33,7 +33,8 @@ Status decompose(const Segment& s, const Node& n, GraphWriter& g) {
     fresh = g.reshape(g.add(g.reshape(fresh, {nk, r, t, t}), g.constant({t, t}, mask)), {nk, r * t, t});
   }
   std::uint32_t p = g.softmax(g.concat({past, fresh}, 2), 2);
-  std::uint32_t y = g.add(g.matmul(g.slice(p, 2, 0, window), v_past, false, false), g.matmul(g.slice(p, 2, window, window + t), v, false, false));
+  std::uint32_t y = g.add(g.matmul(g.slice(p, 2, 0, window), v_past, false, false),
+                          g.matmul(g.slice(p, 2, window, window + t), v, false, false));
   y = g.transpose(g.reshape(y, {nk, r, t, d}), {2, 0, 1, 3});
   g.set(n.out[0], g.reshape(y, {t, nk * r * d}));
   return ok();

@@ -5,11 +5,13 @@ namespace switchyard::kernels::attention {
 namespace {
 
 Status check(const Segment& s, const Node& n) {
-  if (n.in.size() != 7 || n.out.size() != 1) return Error{Code::invalid_argument, "attention: needs 7 inputs and 1 output"};
+  if (n.in.size() != 7 || n.out.size() != 1)
+    return Error{Code::invalid_argument, "attention: needs 7 inputs and 1 output"};
   const auto a = n.attrs_as<Attrs>();
   if (a.heads < 1 || a.kv_heads < 1 || a.head_dim < 1 || a.page_size < 1 || a.heads % a.kv_heads != 0)
-    return Error{Code::invalid_argument, "attention: heads " + std::to_string(a.heads) + ", kv_heads " + std::to_string(a.kv_heads) + ", head_dim " +
-                                             std::to_string(a.head_dim) + ", page_size " + std::to_string(a.page_size) +
+    return Error{Code::invalid_argument, "attention: heads " + std::to_string(a.heads) + ", kv_heads " +
+                                             std::to_string(a.kv_heads) + ", head_dim " + std::to_string(a.head_dim) +
+                                             ", page_size " + std::to_string(a.page_size) +
                                              ": all must be positive and heads a multiple of kv_heads"};
   const std::int64_t q = std::int64_t{a.heads} * a.head_dim, kv = std::int64_t{a.kv_heads} * a.head_dim;
   HAL_CHECK(expect(s, n, 0, "q", {DType::f32}, {-1, q}));
@@ -18,7 +20,8 @@ Status check(const Segment& s, const Node& n) {
   HAL_CHECK(expect_sequences(s, n, 3));
   HAL_CHECK(expect(s, n, 4, "page_table", {DType::i32}, {-1, -1}));
   HAL_CHECK(expect(s, n, 5, "k_pages", {DType::f32, DType::f16}, {-1, a.page_size, a.kv_heads, a.head_dim}));
-  return expect(s, n, 6, "v_pages", {s.values[n.in[5]].dtype}, {shape_of(s, n.in[5], 0), a.page_size, a.kv_heads, a.head_dim});
+  return expect(s, n, 6, "v_pages", {s.values[n.in[5]].dtype},
+                {shape_of(s, n.in[5], 0), a.page_size, a.kv_heads, a.head_dim});
 }
 
 // The context is data, not a dim: counted as long as the page table allows.
@@ -46,7 +49,13 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"attention@1", check, cost, reference, decompose, cases,
-                     {3e-5, "a score of 100 carries f32 rounding of 1e-5 into the exponent"}, kernels};
+const OpInfo op_info{"attention@1",
+                     check,
+                     cost,
+                     reference,
+                     decompose,
+                     cases,
+                     {3e-5, "a score of 100 carries f32 rounding of 1e-5 into the exponent"},
+                     kernels};
 
 }  // namespace switchyard::kernels::attention

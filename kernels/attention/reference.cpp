@@ -15,7 +15,9 @@ Status reference(ReferenceArgs& a) {
   const std::int64_t d = at.head_dim, nq = at.heads, nk = at.kv_heads, columns = a.in_dim(4, 1);
   const bool half = a.segment.values[a.node.in[5]].dtype == DType::f16;
   const std::vector<Sequence> sequences = sequences_of(a, 3);
-  auto kept = [&](double x) { return half ? double(f16_to_f32(f32_to_f16(float(x)))) : x; };  // what a page holds of a value
+  auto kept = [&](double x) {
+    return half ? double(f16_to_f32(f32_to_f16(float(x)))) : x;
+  };  // what a page holds of a value
   for (std::size_t s = 0; s < sequences.size(); ++s) {
     const Sequence& e = sequences[s];
     auto place = [&](std::int64_t position, std::int64_t head) {

@@ -4,8 +4,8 @@
 namespace switchyard::kernels::causal_conv1d {
 namespace {
 
-Case make(const char* name, std::int64_t channels, std::int64_t taps, std::int64_t width, std::int32_t offset, bool bias,
-          const std::vector<Part>& parts, std::int64_t slots, double scale = 1, bool timed = false) {
+Case make(const char* name, std::int64_t channels, std::int64_t taps, std::int64_t width, std::int32_t offset,
+          bool bias, const std::vector<Part>& parts, std::int64_t slots, double scale = 1, bool timed = false) {
   SegmentBuilder b;
   const std::int64_t rows = rows_of(parts), count = static_cast<std::int64_t>(parts.size());
   auto x = b.input(DType::f32, {Dim::open(sym_rows, 1, rows), Dim::fixed(width)});
@@ -14,9 +14,14 @@ Case make(const char* name, std::int64_t channels, std::int64_t taps, std::int64
   auto sequences = b.input(DType::i32, {Dim::open(sym_sequences, 1, count), Dim::fixed(Sequence::width)});
   auto window = b.state(DType::f32, {Dim::fixed(slots), Dim::fixed(taps - 1), Dim::fixed(channels)});
   b.output(append(b, x, weight, beta, sequences, window, offset));
-  return {name, b.take(), {rows, count},
-          {{x, {-scale, scale, {}}}, {sequences, sequence_fill(parts)}, {window, state_fill(slots, (taps - 1) * channels, -scale, scale)}},
-          timed, !timed};
+  return {name,
+          b.take(),
+          {rows, count},
+          {{x, {-scale, scale, {}}},
+           {sequences, sequence_fill(parts)},
+           {window, state_fill(slots, (taps - 1) * channels, -scale, scale)}},
+          timed,
+          !timed};
 }
 
 }  // namespace

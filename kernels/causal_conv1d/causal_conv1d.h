@@ -17,7 +17,7 @@ namespace switchyard::kernels::causal_conv1d {
 struct Attrs {
   std::int32_t x_offset = 0;
 };
-std::uint32_t append(SegmentBuilder& b, std::uint32_t x, std::uint32_t weight, std::uint32_t bias, std::uint32_t sequences,
-                     std::uint32_t window, std::int32_t x_offset);
+std::uint32_t append(SegmentBuilder& b, std::uint32_t x, std::uint32_t weight, std::uint32_t bias,
+                     std::uint32_t sequences, std::uint32_t window, std::int32_t x_offset);
 
 }  // namespace switchyard::kernels::causal_conv1d

@@ -32,9 +32,7 @@ void pack_row(DType dtype, const std::byte* from, std::size_t bytes, std::byte* 
         std::memset(to + 212 * b + 210, 0, 2);
       }
       return;
-    default:
-      std::memcpy(to, from, bytes);
-      std::memset(to + bytes, 0, packed - bytes);
+    default: std::memcpy(to, from, bytes); std::memset(to + bytes, 0, packed - bytes);
   }
 }
 
@@ -61,9 +59,9 @@ hal::Packing rows32(const hal::Segment& segment, std::uint32_t value) {
   p.pack = [=](std::span<const std::span<const std::byte>> source, std::span<std::byte> packed) -> hal::Status {
     if (source.size() != 1 || source[0].size() != rows * source_row || packed.size() < rows * packed_row)
       return hal::Error{hal::Code::invalid_argument,
-                        "rows32: " + std::to_string(source.empty() ? 0 : source[0].size()) + " bytes of " + hal::to_string(dtype) + " into " +
-                            std::to_string(packed.size()) + ", expected " + std::to_string(rows * source_row) + " into " +
-                            std::to_string(rows * packed_row)};
+                        "rows32: " + std::to_string(source.empty() ? 0 : source[0].size()) + " bytes of " +
+                            hal::to_string(dtype) + " into " + std::to_string(packed.size()) + ", expected " +
+                            std::to_string(rows * source_row) + " into " + std::to_string(rows * packed_row)};
     if (source_row == packed_row && dtype != DType::q8_0 && dtype != DType::q4_0) {
       if (rows) std::memcpy(packed.data(), source[0].data(), rows * source_row);
       return hal::ok();
@@ -80,10 +78,12 @@ hal::Status add_rows32(const hal::Segment& segment, std::uint32_t value, hal::Lo
   for (const hal::Packing& p : lowered.packings)
     if (std::find(p.constants.begin(), p.constants.end(), value) != p.constants.end()) {
       if (p.layout == "rows32") return hal::ok();
-      return hal::Error{hal::Code::internal, "value " + std::to_string(value) + " is packed as " + p.layout + " already"};
+      return hal::Error{hal::Code::internal,
+                        "value " + std::to_string(value) + " is packed as " + p.layout + " already"};
     }
   hal::Packing p = rows32(segment, value);
-  if (p.bytes == 0) return hal::Error{hal::Code::internal, "rows32 cannot hold a row of value " + std::to_string(value)};
+  if (p.bytes == 0)
+    return hal::Error{hal::Code::internal, "rows32 cannot hold a row of value " + std::to_string(value)};
   lowered.packings.push_back(std::move(p));
   return hal::ok();
 }

@@ -192,7 +192,8 @@ void encode_q6_k(const float* x, Byte* b) {
 }  // namespace
 
 float f16_to_f32(std::uint16_t half) {
-  std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16, exponent = half >> 10 & 31, mantissa = half & 1023;
+  std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16, exponent = half >> 10 & 31,
+                mantissa = half & 1023;
   if (exponent == 0) {
     float v = static_cast<float>(mantissa) * 0x1p-24f;
     return sign ? -v : v;
@@ -236,8 +237,12 @@ bool is_weight_type(DType dtype) {
   }
 }
 
-bool dequantize_row(DType dtype, const std::byte* row, std::int64_t n, float* out) { return decode(dtype, row, n, out); }
-bool dequantize_row(DType dtype, const std::byte* row, std::int64_t n, double* out) { return decode(dtype, row, n, out); }
+bool dequantize_row(DType dtype, const std::byte* row, std::int64_t n, float* out) {
+  return decode(dtype, row, n, out);
+}
+bool dequantize_row(DType dtype, const std::byte* row, std::int64_t n, double* out) {
+  return decode(dtype, row, n, out);
+}
 
 bool quantize_row(DType dtype, const float* values, std::int64_t n, std::byte* row) {
   if (!is_weight_type(dtype)) return false;

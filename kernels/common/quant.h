@@ -18,8 +18,9 @@ std::uint16_t f32_to_bf16(float value);
 // f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, q6_k.
 bool is_weight_type(hal::DType dtype);
 
-// Decodes n elements: `row` holds hal::row_bytes(dtype, n) bytes, at any alignment. Values are computed exactly; the f32
-// form rounds once. False, and nothing written, for a type that is not one of the eight or n no whole number of blocks.
+// Decodes n elements: `row` holds hal::row_bytes(dtype, n) bytes, at any alignment. Values are computed exactly; the
+// f32 form rounds once. False, and nothing written, for a type that is not one of the eight or n no whole number of
+// blocks.
 bool dequantize_row(hal::DType dtype, const std::byte* row, std::int64_t n, float* out);
 bool dequantize_row(hal::DType dtype, const std::byte* row, std::int64_t n, double* out);
 

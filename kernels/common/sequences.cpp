@@ -6,7 +6,8 @@ namespace switchyard::kernels {
 
 Status expect_sequences(const Segment& segment, const Node& node, std::size_t in) {
   HAL_CHECK(expect(segment, node, in, "sequences", {DType::i32}, {-1, Sequence::width}));
-  if (segment.constant(node.in[in])) return Error{Code::invalid_argument, node.op + ": sequences differ from step to step and cannot be a constant"};
+  if (segment.constant(node.in[in]))
+    return Error{Code::invalid_argument, node.op + ": sequences differ from step to step and cannot be a constant"};
   return ok();
 }
 
@@ -24,7 +25,8 @@ Fill sequence_fill(const std::vector<Part>& parts) {
   Fill fill;
   double row = 0;
   for (const Part& p : parts) {
-    for (double v : {row, double(p.rows), double(p.slot_in), double(p.slot_out), double(p.past)}) fill.values.push_back(v);
+    for (double v : {row, double(p.rows), double(p.slot_in), double(p.slot_out), double(p.past)})
+      fill.values.push_back(v);
     row += p.rows;
   }
   return fill;

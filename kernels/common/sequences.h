@@ -17,7 +17,8 @@ struct Part {
 Fill sequence_fill(const std::vector<Part>& parts);
 std::int64_t rows_of(const std::vector<Part>& parts);
 
-// Prefill chunks, decode rows, fresh sequences, moves from slot to slot, sequences shorter than any window; slots 0 .. 8.
+// Prefill chunks, decode rows, fresh sequences, moves from slot to slot, sequences shorter than any window; slots 0
+// .. 8.
 std::vector<Part> mixed_parts();
 constexpr std::int64_t mixed_slots = 9;
 

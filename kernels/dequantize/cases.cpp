@@ -7,7 +7,13 @@ Case make(DType type, std::int64_t rows, std::int64_t columns, double lo, double
   SegmentBuilder b;
   auto w = b.constant(type, {rows, columns}, 1, {}, nullptr);
   b.output(append(b, w));
-  Case c{std::string(hal::to_string(type)) + "_" + std::to_string(rows) + "x" + std::to_string(columns) + (lo == hi ? "_zeros" : ""), b.take(), {}, {}, timed, !timed};
+  Case c{std::string(hal::to_string(type)) + "_" + std::to_string(rows) + "x" + std::to_string(columns) +
+             (lo == hi ? "_zeros" : ""),
+         b.take(),
+         {},
+         {},
+         timed,
+         !timed};
   c.fills[w] = Fill{lo, hi, {}};
   return c;
 }

@@ -8,12 +8,19 @@ Case make(DType type, std::int64_t v, std::int64_t d, std::int64_t r, float scal
   auto table = b.constant(type, {v, d}, 1, {}, nullptr);
   auto rows = b.input(DType::i32, {Dim::open(sym_rows, 1, r)});
   b.output(append(b, table, rows, scale));
-  Case c{std::string(hal::to_string(type)) + "_v" + std::to_string(v) + "_d" + std::to_string(d) + "_r" + std::to_string(r), b.take(), {r}, {}, timed, !timed};
+  Case c{std::string(hal::to_string(type)) + "_v" + std::to_string(v) + "_d" + std::to_string(d) + "_r" +
+             std::to_string(r),
+         b.take(),
+         {r},
+         {},
+         timed,
+         !timed};
   Fill& fill = c.fills[rows];
   fill.lo = 0;
   fill.hi = static_cast<double>(v);
   if (!timed)  // the first row, the last one, and one twice
-    for (std::int64_t i = 0; i < r; ++i) fill.values.push_back(static_cast<double>(i % 3 == 0 ? v - 1 : i % 3 == 1 ? 0 : (7 * i) % v));
+    for (std::int64_t i = 0; i < r; ++i)
+      fill.values.push_back(static_cast<double>(i % 3 == 0 ? v - 1 : i % 3 == 1 ? 0 : (7 * i) % v));
   return c;
 }
 

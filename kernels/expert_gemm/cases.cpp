@@ -13,8 +13,8 @@ struct Shape {
   std::int64_t t = 1, d = 64, inner = 32, experts = 8, k = 2;
   bool fused = false, residual = false;
   DType down = type;
-  std::vector<double> local = {};     // local_index; empty: all experts are here
-  std::int64_t only_first = 0;        // rows choose among the first so many experts (the others stay empty); 0: among all
+  std::vector<double> local = {};  // local_index; empty: all experts are here
+  std::int64_t only_first = 0;     // rows choose among the first so many experts (the others stay empty); 0: among all
   bool timed = false;
 };
 
@@ -45,9 +45,14 @@ Case make(const Shape& s) {
   in.local_index = s.local.empty() ? no_value : b.input(DType::i32, {Dim::fixed(s.experts)});
   in.residual = s.residual ? b.input(DType::f32, {rows, Dim::fixed(s.d)}) : no_value;
   b.output(append(b, in, {static_cast<std::int32_t>(s.experts), s.residual ? 0.22f : 1.0f}));
-  Case c{s.name + "_" + hal::to_string(s.type) + "_t" + std::to_string(s.t) + "_e" + std::to_string(s.experts) + "_k" + std::to_string(s.k) +
-             (s.fused ? "_fused" : "") + (s.local.empty() ? "" : "_local") + (s.residual ? "_residual" : ""),
-         b.take(), {s.t}, {}, s.timed, !s.timed};
+  Case c{s.name + "_" + hal::to_string(s.type) + "_t" + std::to_string(s.t) + "_e" + std::to_string(s.experts) + "_k" +
+             std::to_string(s.k) + (s.fused ? "_fused" : "") + (s.local.empty() ? "" : "_local") +
+             (s.residual ? "_residual" : ""),
+         b.take(),
+         {s.t},
+         {},
+         s.timed,
+         !s.timed};
   c.fills[in.index].values = choose(s);
   c.fills[in.gate] = Fill{0, 1, {}};
   if (!s.local.empty()) c.fills[in.local_index].values = s.local;
@@ -72,7 +77,8 @@ std::vector<Case> cases() {
   all.push_back(make({"mixed_types", DType::q4_k, 4, 256, 256, 3, 2, false, true, DType::q6_k}));
   all.push_back(make({"some_elsewhere", DType::f32, 11, 64, 32, 6, 3, false, true, DType::f32, {1, -1, 0, -1, 2, -1}}));
   all.push_back(make({"some_elsewhere", DType::q8_0, 1, 64, 32, 4, 2, true, true, DType::q8_0, {-1, 0, -1, 1}}));
-  all.push_back(make({"none_here_for_any_row", DType::f32, 3, 64, 32, 4, 2, false, true, DType::f32, {-1, -1, -1, 0}, 3}));
+  all.push_back(
+      make({"none_here_for_any_row", DType::f32, 3, 64, 32, 4, 2, false, true, DType::f32, {-1, -1, -1, 0}, 3}));
   Shape tiny{"granite_4_tiny", DType::q4_k, 1, 1536, 512, 64, 6, true, true};
   tiny.timed = true;
   for (DType type : {DType::q4_k, DType::q8_0, DType::bf16})

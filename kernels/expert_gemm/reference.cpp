@@ -24,7 +24,8 @@ Status reference(ReferenceArgs& a) {
     for (std::int64_t j = 0; j < k; ++j) {
       auto expert = static_cast<std::int64_t>(a.in(1)[t * k + j]);
       if (expert < 0 || expert >= attrs.experts)
-        return Error{Code::invalid_argument, "expert_gemm: row " + std::to_string(t) + " asks for expert " + std::to_string(expert) + " of " + std::to_string(attrs.experts)};
+        return Error{Code::invalid_argument, "expert_gemm: row " + std::to_string(t) + " asks for expert " +
+                                                 std::to_string(expert) + " of " + std::to_string(attrs.experts)};
       std::int64_t slot = a.has(6) ? static_cast<std::int64_t>(a.in(6)[expert]) : expert;
       if (slot < 0) continue;
       for (std::int64_t i = 0; i < inner; ++i) {

@@ -3,7 +3,8 @@
 namespace switchyard::kernels::gemm {
 namespace {
 
-Case make(DType type, std::int64_t t, std::int64_t k, std::int64_t n, bool swiglu, bool bias, bool residual, bool timed = false) {
+Case make(DType type, std::int64_t t, std::int64_t k, std::int64_t n, bool swiglu, bool bias, bool residual,
+          bool timed = false) {
   SegmentBuilder b;
   Dim rows = Dim::open(sym_rows, 1, t);
   auto x = b.input(DType::f32, {rows, Dim::fixed(k)});
@@ -14,9 +15,13 @@ Case make(DType type, std::int64_t t, std::int64_t k, std::int64_t n, bool swigl
   if (bias) o.bias = b.input(DType::f32, {Dim::fixed(n)});
   if (residual) o.residual = b.input(DType::f32, {rows, Dim::fixed(n)});
   b.output(append(b, x, w, o));
-  Case c{std::string(hal::to_string(type)) + "_t" + std::to_string(t) + "_k" + std::to_string(k) + "_n" + std::to_string(n) +
-             (swiglu ? "_swiglu" : "") + (bias ? "_bias" : "") + (residual ? "_residual" : ""),
-         b.take(), {t}, {}, timed, !timed};
+  Case c{std::string(hal::to_string(type)) + "_t" + std::to_string(t) + "_k" + std::to_string(k) + "_n" +
+             std::to_string(n) + (swiglu ? "_swiglu" : "") + (bias ? "_bias" : "") + (residual ? "_residual" : ""),
+         b.take(),
+         {t},
+         {},
+         timed,
+         !timed};
   return c;
 }
 

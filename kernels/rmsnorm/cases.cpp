@@ -40,7 +40,7 @@ std::vector<Case> cases() {
            {3, 1000},
            {2, 4096},
            {33, 256},
-           {4, 130, 0, 1, 0, 1e-4, false, "_small"},   // eps matters
+           {4, 130, 0, 1, 0, 1e-4, false, "_small"},  // eps matters
            {4, 130, 0, 1, 0, 1e4, false, "_hot"},
            {3, 96, 96},
            {5, 96, 250, 1, 101},

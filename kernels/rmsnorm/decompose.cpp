@@ -7,9 +7,11 @@ namespace switchyard::kernels::rmsnorm {
 
 Status decompose(const Segment& s, const Node& n, GraphWriter& g) {
   const auto a = n.attrs_as<Attrs>();
-  const std::int64_t rows = shape_of(s, n.in[0], 0), columns = shape_of(s, n.in[0], 1), groups = a.groups < 1 ? 1 : a.groups;
+  const std::int64_t rows = shape_of(s, n.in[0], 0), columns = shape_of(s, n.in[0], 1),
+                     groups = a.groups < 1 ? 1 : a.groups;
   std::uint32_t x = g.of(n.in[0]);
-  if (n.in.size() > 2 && n.in[2] != no_value) x = g.mul(x, g.silu(g.slice(g.of(n.in[2]), 1, a.gate_offset, a.gate_offset + columns)));
+  if (n.in.size() > 2 && n.in[2] != no_value)
+    x = g.mul(x, g.silu(g.slice(g.of(n.in[2]), 1, a.gate_offset, a.gate_offset + columns)));
   std::uint32_t y = groups > 1 ? g.reshape(x, {rows, groups, columns / groups}) : x;
   if (g.arithmetic() == Arithmetic::f16) {
     // In half the square overflows from 256 on: divide by the largest magnitude first.

@@ -19,6 +19,7 @@ struct Attrs {
   std::int32_t gate_offset = 0;
 };
 std::uint32_t append(SegmentBuilder& b, std::uint32_t x, std::uint32_t weight, float eps);
-std::uint32_t append_gated(SegmentBuilder& b, std::uint32_t x, std::uint32_t weight, std::uint32_t gate, const Attrs& attrs);
+std::uint32_t append_gated(SegmentBuilder& b, std::uint32_t x, std::uint32_t weight, std::uint32_t gate,
+                           const Attrs& attrs);
 
 }  // namespace switchyard::kernels::rmsnorm

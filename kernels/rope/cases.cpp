@@ -10,7 +10,12 @@ Case make(const char* name, const Attrs& at, const std::vector<double>& position
   auto x = b.input(DType::f32, {t, Dim::fixed(std::int64_t{at.heads} * at.head_dim)});
   auto p = b.input(DType::i32, {t});
   b.output(append(b, x, p, at));
-  return {std::string(name) + (at.interleaved ? "_interleaved" : "_halves"), b.take(), {rows}, {{p, {0, 0, positions}}}, timed, !timed};
+  return {std::string(name) + (at.interleaved ? "_interleaved" : "_halves"),
+          b.take(),
+          {rows},
+          {{p, {0, 0, positions}}},
+          timed,
+          !timed};
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 namespace switchyard::kernels::rope {
 namespace {
 
-// cos and sin of position * turns at count positions, `step` apart. Turns are 64-bit fractions, so the product mod 2^64 is exact.
+// cos and sin of position * turns at count positions, `step` apart. Turns are 64-bit fractions, so the product mod 2^64
+// is exact.
 struct Table {
   std::vector<float> cos, sin;
   Table(const std::vector<std::uint64_t>& turns, std::uint64_t count, std::uint64_t step) {
@@ -22,7 +23,8 @@ struct Table {
 
 }  // namespace
 
-// Two short tables and the addition theorem reach every position below 131072; the device takes no sine of a large angle.
+// Two short tables and the addition theorem reach every position below 131072; the device takes no sine of a large
+// angle.
 Status decompose(const Segment& s, const Node& n, GraphWriter& g) {
   const auto a = n.attrs_as<Attrs>();
   const std::int64_t t = shape_of(s, n.in[0], 0), heads = a.heads, d = a.head_dim, half = d / 2;
@@ -39,8 +41,10 @@ Status decompose(const Segment& s, const Node& n, GraphWriter& g) {
   const Table fine(turns, low, 1), coarse(turns, high, low);
   std::uint32_t position = g.of(n.in[1]), unit = g.constant({1}, std::vector<std::int32_t>{low});
   std::uint32_t far = g.div(position, unit), near = g.sub(position, g.mul(far, unit));
-  std::uint32_t cos_far = g.gather(g.constant({high, half}, coarse.cos), far), sin_far = g.gather(g.constant({high, half}, coarse.sin), far);
-  std::uint32_t cos_near = g.gather(g.constant({low, half}, fine.cos), near), sin_near = g.gather(g.constant({low, half}, fine.sin), near);
+  std::uint32_t cos_far = g.gather(g.constant({high, half}, coarse.cos), far),
+                sin_far = g.gather(g.constant({high, half}, coarse.sin), far);
+  std::uint32_t cos_near = g.gather(g.constant({low, half}, fine.cos), near),
+                sin_near = g.gather(g.constant({low, half}, fine.sin), near);
   std::uint32_t cos = g.sub(g.mul(cos_far, cos_near), g.mul(sin_far, sin_near));
   std::uint32_t sin = g.add(g.mul(sin_far, cos_near), g.mul(cos_far, sin_near));
 
@@ -61,7 +65,8 @@ Status decompose(const Segment& s, const Node& n, GraphWriter& g) {
     first = g.slice(x, 2, 0, half);
     second = g.slice(x, 2, half, d);
   }
-  std::uint32_t y = g.concat({g.sub(g.mul(first, cos), g.mul(second, sin)), g.add(g.mul(second, cos), g.mul(first, sin))}, axis);
+  std::uint32_t y =
+      g.concat({g.sub(g.mul(first, cos), g.mul(second, sin)), g.add(g.mul(second, cos), g.mul(first, sin))}, axis);
   g.set(n.out[0], g.reshape(y, {t, heads * d}));
   return ok();
 }

@@ -1,6 +1,6 @@
-#include "kernels/rope/rope.h"
-
 #include <cmath>
+
+#include "kernels/rope/rope.h"
 
 namespace switchyard::kernels::rope {
 namespace {
@@ -9,8 +9,9 @@ Status check(const Segment& s, const Node& n) {
   if (n.in.size() != 3 || n.out.size() != 1) return Error{Code::invalid_argument, "rope: needs 3 inputs and 1 output"};
   const auto a = n.attrs_as<Attrs>();
   if (a.heads < 1 || a.head_dim < 2 || a.head_dim % 2 != 0 || !(a.theta > 0.0f))
-    return Error{Code::invalid_argument, "rope: heads " + std::to_string(a.heads) + ", head_dim " + std::to_string(a.head_dim) + ", theta " +
-                                             std::to_string(a.theta) + ": all must be positive and head_dim even"};
+    return Error{Code::invalid_argument, "rope: heads " + std::to_string(a.heads) + ", head_dim " +
+                                             std::to_string(a.head_dim) + ", theta " + std::to_string(a.theta) +
+                                             ": all must be positive and head_dim even"};
   HAL_CHECK(expect(s, n, 0, "x", {DType::f32}, {-1, std::int64_t{a.heads} * a.head_dim}));
   HAL_CHECK(expect(s, n, 1, "positions", {DType::i32}, {-1}));
   HAL_CHECK(expect(s, n, 2, "turns", {DType::i32}, {a.head_dim / 2, 2}));
@@ -23,7 +24,8 @@ Cost cost(const Segment& s, const Node& n, Dims dims) {
   return {3 * all, 8 * all};
 }
 
-// theta^(-2j/d) / (2 pi) as a fraction of 2^64: one part in 2^64 of a turn, times 131071 positions, is still far below f32.
+// theta^(-2j/d) / (2 pi) as a fraction of 2^64: one part in 2^64 of a turn, times 131071 positions, is still far below
+// f32.
 std::shared_ptr<std::vector<std::byte>> turns(const Attrs& a) {
   const std::int32_t half = a.head_dim / 2;
   auto data = std::make_shared<std::vector<std::byte>>(static_cast<std::size_t>(half) * 8);
@@ -54,6 +56,13 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"rope@1", check, cost, reference, decompose, cases, {1e-6, "the angle in f32 after exact reduction, one sine and cosine in f32"}, kernels};
+const OpInfo op_info{"rope@1",
+                     check,
+                     cost,
+                     reference,
+                     decompose,
+                     cases,
+                     {1e-6, "the angle in f32 after exact reduction, one sine and cosine in f32"},
+                     kernels};
 
 }  // namespace switchyard::kernels::rope

@@ -14,7 +14,8 @@ Status reference(ReferenceArgs& a) {
       for (std::int64_t j = 0; j < half; ++j) {
         const double angle = positions[t] * std::pow(double(at.theta), -2.0 * double(j) / double(d));
         const std::int64_t row = (t * at.heads + h) * d;
-        const std::int64_t first = row + (at.interleaved ? 2 * j : j), second = row + (at.interleaved ? 2 * j + 1 : j + half);
+        const std::int64_t first = row + (at.interleaved ? 2 * j : j),
+                           second = row + (at.interleaved ? 2 * j + 1 : j + half);
         y[first] = x[first] * std::cos(angle) - x[second] * std::sin(angle);
         y[second] = x[second] * std::cos(angle) + x[first] * std::sin(angle);
       }

@@ -9,7 +9,12 @@ Case make(std::string name, std::int64_t t, std::int64_t experts, std::int32_t k
   auto out = append(b, logits, k);
   b.output(out.index);
   b.output(out.gate);
-  Case c{name + "_t" + std::to_string(t) + "_e" + std::to_string(experts) + "_k" + std::to_string(k), b.take(), {t}, {}, timed, !timed};
+  Case c{name + "_t" + std::to_string(t) + "_e" + std::to_string(experts) + "_k" + std::to_string(k),
+         b.take(),
+         {t},
+         {},
+         timed,
+         !timed};
   c.fills[logits] = std::move(fill);
   return c;
 }

@@ -4,15 +4,19 @@ namespace switchyard::kernels::router_topk {
 namespace {
 
 Status check(const Segment& s, const Node& n) {
-  if (n.in.size() != 1 || n.out.size() != 2) return Error{Code::invalid_argument, "router_topk: needs 1 input and 2 outputs (index, gate)"};
+  if (n.in.size() != 1 || n.out.size() != 2)
+    return Error{Code::invalid_argument, "router_topk: needs 1 input and 2 outputs (index, gate)"};
   HAL_CHECK(expect(s, n, 0, "logits", {DType::f32}, {-1, -1}));
   const std::int64_t experts = shape_of(s, n.in[0], 1), k = n.attrs_as<Attrs>().k;
   if (k < 1 || k > experts)
-    return Error{Code::invalid_argument, "router_topk: k is " + std::to_string(k) + ", expected 1 .. " + std::to_string(experts) + " (experts)"};
+    return Error{Code::invalid_argument, "router_topk: k is " + std::to_string(k) + ", expected 1 .. " +
+                                             std::to_string(experts) + " (experts)"};
   for (std::size_t i = 0; i < 2; ++i) {
     const Tensor& t = s.values[n.out[i]];
     if (t.dtype != (i == 0 ? DType::i32 : DType::f32) || t.shape.size() != 2 || t.shape[1].max != k)
-      return Error{Code::invalid_argument, "router_topk: output " + std::to_string(i) + " is " + to_string(t) + ", expected " + (i == 0 ? "i32" : "f32") + " [*, " + std::to_string(k) + "]"};
+      return Error{Code::invalid_argument, "router_topk: output " + std::to_string(i) + " is " + to_string(t) +
+                                               ", expected " + (i == 0 ? "i32" : "f32") + " [*, " + std::to_string(k) +
+                                               "]"};
   }
   return ok();
 }
@@ -38,7 +42,13 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"router_topk@1", check, cost, reference, decompose, cases,
-                     {5e-6, "exp of f32 differences, good to a few ulp; the indices must be equal"}, kernels};
+const OpInfo op_info{"router_topk@1",
+                     check,
+                     cost,
+                     reference,
+                     decompose,
+                     cases,
+                     {5e-6, "exp of f32 differences, good to a few ulp; the indices must be equal"},
+                     kernels};
 
 }  // namespace switchyard::kernels::router_topk

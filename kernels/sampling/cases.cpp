@@ -34,9 +34,9 @@ struct Wanted {
   std::string name;
   std::int64_t rows, v;
   Attrs attrs;
-  std::size_t cut_to = 0;           // where top_p shall cut; 0: it does not
+  std::size_t cut_to = 0;               // where top_p shall cut; 0: it does not
   std::vector<std::size_t> ranks = {};  // per row; empty: temperature 0
-  bool equal = false;               // all logits of the row the same
+  bool equal = false;                   // all logits of the row the same
 };
 
 Case make(const Wanted& w) {
@@ -46,20 +46,23 @@ Case make(const Wanted& w) {
   std::vector<double> first, logits, draws;
   for (std::int64_t i = 0; i < w.v; ++i) first.push_back(w.equal ? 0.25 : std::round(uniform(random) * 4096) / 4096);
   for (std::int64_t r = 0; r < w.rows; ++r)
-    for (std::int64_t i = 0; i < w.v; ++i) logits.push_back(first[static_cast<std::size_t>((i + 3 * r) % w.v)] + static_cast<double>(r) * 8);
+    for (std::int64_t i = 0; i < w.v; ++i)
+      logits.push_back(first[static_cast<std::size_t>((i + 3 * r) % w.v)] + static_cast<double>(r) * 8);
   Attrs attrs = w.attrs;
   auto count = static_cast<std::size_t>(attrs.top_k > 0 ? std::min<std::int64_t>(attrs.top_k, w.v) : w.v);
   if (w.cut_to) {
     attrs.top_p = cut(first, static_cast<double>(attrs.temperature), w.cut_to);
     count = std::min(count, w.cut_to);
   }
-  for (std::size_t rank : w.ranks) draws.push_back(draw(first, static_cast<double>(attrs.temperature), count, std::min(rank, count - 1)));
+  for (std::size_t rank : w.ranks)
+    draws.push_back(draw(first, static_cast<double>(attrs.temperature), count, std::min(rank, count - 1)));
   SegmentBuilder b;
   Dim rows = Dim::open(sym_logits, 1, w.rows);
   auto l = b.input(DType::f32, {rows, Dim::fixed(w.v)});
   auto u = draws.empty() ? no_value : b.input(DType::f32, {rows});
   b.output(append(b, l, u, attrs));
-  Case c{w.name + "_r" + std::to_string(w.rows) + "_v" + std::to_string(w.v), b.take(), {0, 0, w.rows}, {}, false, true};
+  Case c{
+      w.name + "_r" + std::to_string(w.rows) + "_v" + std::to_string(w.v), b.take(), {0, 0, w.rows}, {}, false, true};
   c.fills[l].values = logits;
   if (!draws.empty()) c.fills[u].values = draws;
   return c;

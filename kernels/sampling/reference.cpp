@@ -20,7 +20,8 @@ Status reference(ReferenceArgs& a) {
     token[r] = static_cast<double>(order[0]);
     if (attrs.temperature == 0) continue;
     double total = 0;
-    for (std::size_t i = 0; i < v; ++i) total += p[i] = std::exp((l[i] - l[order[0]]) / static_cast<double>(attrs.temperature));
+    for (std::size_t i = 0; i < v; ++i)
+      total += p[i] = std::exp((l[i] - l[order[0]]) / static_cast<double>(attrs.temperature));
     for (double& x : p) x /= total;
     std::size_t count = attrs.top_k > 0 ? std::min(v, static_cast<std::size_t>(attrs.top_k)) : v;
     double set = 0;

@@ -6,8 +6,8 @@
 namespace switchyard::kernels::selective_scan {
 namespace {
 
-Case make(const char* name, std::int64_t channels, std::int64_t N, bool gated, const std::vector<Part>& parts, std::int64_t slots,
-          double dt_lo = -4, double dt_hi = 2, double scale = 1, bool timed = false) {
+Case make(const char* name, std::int64_t channels, std::int64_t N, bool gated, const std::vector<Part>& parts,
+          std::int64_t slots, double dt_lo = -4, double dt_hi = 2, double scale = 1, bool timed = false) {
   SegmentBuilder b;
   const std::int64_t rows = rows_of(parts), count = static_cast<std::int64_t>(parts.size());
   Dim t = Dim::open(sym_rows, 1, rows);
@@ -25,8 +25,12 @@ Case make(const char* name, std::int64_t channels, std::int64_t N, bool gated, c
   b.output(append(b, in));
   Fill decay;
   const std::int64_t all = channels * N;
-  for (std::int64_t i = 0; i < all; ++i) decay.values.push_back(-0.0025 * std::pow(55 / 0.0025, double(i * 7919 % all) / double(all)));
-  std::map<std::uint32_t, Fill> fills{{in.u, {-scale, scale, {}}}, {in.dt, {dt_lo, dt_hi, {}}}, {in.a, decay}, {in.sequences, sequence_fill(parts)},
+  for (std::int64_t i = 0; i < all; ++i)
+    decay.values.push_back(-0.0025 * std::pow(55 / 0.0025, double(i * 7919 % all) / double(all)));
+  std::map<std::uint32_t, Fill> fills{{in.u, {-scale, scale, {}}},
+                                      {in.dt, {dt_lo, dt_hi, {}}},
+                                      {in.a, decay},
+                                      {in.sequences, sequence_fill(parts)},
                                       {in.state, state_fill(slots, all, -scale, scale)}};
   if (gated) fills[in.z] = {-6, 6, {}};
   return {name, b.take(), {rows, count}, fills, timed, !timed};

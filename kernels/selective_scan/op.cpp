@@ -5,7 +5,8 @@ namespace switchyard::kernels::selective_scan {
 namespace {
 
 Status check(const Segment& s, const Node& n) {
-  if (n.in.size() != 10 || n.out.size() != 1) return Error{Code::invalid_argument, "selective_scan: needs 10 inputs (z may be absent) and 1 output"};
+  if (n.in.size() != 10 || n.out.size() != 1)
+    return Error{Code::invalid_argument, "selective_scan: needs 10 inputs (z may be absent) and 1 output"};
   HAL_CHECK(expect(s, n, 0, "u", {DType::f32}, {-1, -1}));
   const std::int64_t channels = shape_of(s, n.in[0], 1);
   HAL_CHECK(expect(s, n, 1, "dt", {DType::f32}, {-1, channels}));
@@ -23,7 +24,8 @@ Status check(const Segment& s, const Node& n) {
 Cost cost(const Segment& s, const Node& n, Dims dims) {
   const auto rows = static_cast<double>(resolve(s.values[n.in[0]].shape[0], dims));
   const auto sequences = static_cast<double>(resolve(s.values[n.in[8]].shape[0], dims));
-  const auto channels = static_cast<double>(shape_of(s, n.in[3], 0)), states = static_cast<double>(shape_of(s, n.in[3], 1));
+  const auto channels = static_cast<double>(shape_of(s, n.in[3], 0)),
+             states = static_cast<double>(shape_of(s, n.in[3], 1));
   return {rows * channels * states * 6, 4 * rows * (4 * channels + 2 * states) + 8 * channels * states * sequences};
 }
 
@@ -41,7 +43,14 @@ std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
 extern const OpInfo op_info;
-const OpInfo op_info{"selective_scan@1", check, cost, reference, decompose, cases,
-                     {2e-5, "f32 rounding of each step stays in the state while its decay is near 1; sums over N in another order"}, kernels};
+const OpInfo op_info{
+    "selective_scan@1",
+    check,
+    cost,
+    reference,
+    decompose,
+    cases,
+    {2e-5, "f32 rounding of each step stays in the state while its decay is near 1; sums over N in another order"},
+    kernels};
 
 }  // namespace switchyard::kernels::selective_scan

@@ -7,7 +7,8 @@
 namespace switchyard::kernels::selective_scan {
 
 Status reference(ReferenceArgs& args) {
-  const auto &u = args.in(0), &dt_raw = args.in(1), &dt_bias = args.in(2), &a = args.in(3), &b = args.in(4), &c = args.in(5), &d = args.in(6);
+  const auto &u = args.in(0), &dt_raw = args.in(1), &dt_bias = args.in(2), &a = args.in(3), &b = args.in(4),
+             &c = args.in(5), &d = args.in(6);
   auto& state = args.in(9);
   auto& y = args.out(0);
   const std::int64_t channels = args.in_dim(3, 0), N = args.in_dim(3, 1), slot = channels * N;

@@ -30,11 +30,18 @@ Case make(const char* name, Attrs at, const std::vector<Part>& parts, std::int64
   auto state = b.state(DType::f32, {Dim::fixed(slots), Dim::fixed(H), Dim::fixed(P), Dim::fixed(N)});
   b.output(append(b, xbc, dt, dt_bias, a, d, sequences, state, at));
   Fill decay;  // from a memory of 400 steps to none, evenly in the logarithm
-  for (std::int64_t h = 0; h < H; ++h) decay.values.push_back(-0.0025 * std::pow(55 / 0.0025, H > 1 ? double(h) / double(H - 1) : 0.3));
-  return {name, b.take(), {rows, count},
-          {{xbc, {-e.scale, e.scale, {}}}, {dt, {e.dt_lo, e.dt_hi, {}}}, {a, decay}, {sequences, sequence_fill(parts)},
+  for (std::int64_t h = 0; h < H; ++h)
+    decay.values.push_back(-0.0025 * std::pow(55 / 0.0025, H > 1 ? double(h) / double(H - 1) : 0.3));
+  return {name,
+          b.take(),
+          {rows, count},
+          {{xbc, {-e.scale, e.scale, {}}},
+           {dt, {e.dt_lo, e.dt_hi, {}}},
+           {a, decay},
+           {sequences, sequence_fill(parts)},
            {state, state_fill(slots, H * P * N, -e.scale, e.scale)}},
-          e.timed, !e.timed};
+          e.timed,
+          !e.timed};
 }
 
 }  // namespace

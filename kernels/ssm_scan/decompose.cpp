@@ -1,8 +1,8 @@
 // The chunked form of state space duality (Dao & Gu 2024, section 6), from primitives of rank 4 at most.
 //
-// log L[t, r] = a[r+1] + .. + a[t] is not taken as a difference of prefix sums, which cancels, but as a constant triangular
-// matmul over copies of a that are masked below the diagonal: every entry is a sum of terms of one sign. The logarithm meets
-// min(.., mask), so no exponent is positive and nothing is infinite, in half too.
+// log L[t, r] = a[r+1] + .. + a[t] is not taken as a difference of prefix sums, which cancels, but as a constant
+// triangular matmul over copies of a that are masked below the diagonal: every entry is a sum of terms of one sign. The
+// logarithm meets min(.., mask), so no exponent is positive and nothing is infinite, in half too.
 #include "kernels/primitives.h"
 #include "kernels/ssm_scan/ssm_scan.h"
 
@@ -108,15 +108,20 @@ Status decompose(const Segment& segment, const Node& n, GraphWriter& g) {
   const std::int64_t q = s.t < longest_chunk ? s.t : longest_chunk;
   if (s.t % q) {  // whole chunks: rows of zeros behind, as padding rows are
     const std::int64_t more = q - s.t % q;
-    auto zeros = [&](std::int64_t width) { return g.constant({more, width}, std::vector<float>(static_cast<std::size_t>(more * width))); };
+    auto zeros = [&](std::int64_t width) {
+      return g.constant({more, width}, std::vector<float>(static_cast<std::size_t>(more * width)));
+    };
     xbc = g.concat({xbc, zeros(g.shape(xbc)[1])}, 0);
     dt = g.concat({dt, zeros(s.h)}, 0);
     s.t += more;
   }
   const std::int64_t inner = s.h * s.p, states = s.g * s.n;
-  Parts parts{g.slice(xbc, 1, 0, inner), g.slice(xbc, 1, inner, inner + states), g.slice(xbc, 1, inner + states, inner + 2 * states), dt};
-  if (s.t == 1) step(n, g, s, parts);
-  else chunks(n, g, s, parts, q);
+  Parts parts{g.slice(xbc, 1, 0, inner), g.slice(xbc, 1, inner, inner + states),
+              g.slice(xbc, 1, inner + states, inner + 2 * states), dt};
+  if (s.t == 1)
+    step(n, g, s, parts);
+  else
+    chunks(n, g, s, parts, q);
   return ok();
 }
 

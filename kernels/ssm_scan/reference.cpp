@@ -11,7 +11,8 @@ Status reference(ReferenceArgs& args) {
   const auto &xbc = args.in(0), &dt_raw = args.in(1), &dt_bias = args.in(2), &a = args.in(3), &d = args.in(4);
   auto& state = args.in(6);
   auto& y = args.out(0);
-  const std::int64_t H = at.heads, P = at.head_dim, G = at.groups, N = at.state, width = H * P + 2 * G * N, slot = H * P * N;
+  const std::int64_t H = at.heads, P = at.head_dim, G = at.groups, N = at.state, width = H * P + 2 * G * N,
+                     slot = H * P * N;
   for (const Sequence& q : sequences_of(args, 5)) {
     std::vector<double> s(state.begin() + q.slot_in * slot, state.begin() + (q.slot_in + 1) * slot);
     for (std::int64_t t = q.row_begin; t < q.row_begin + q.rows; ++t)

@@ -23,7 +23,7 @@ struct Attrs {
   std::int32_t dt_offset = 0;
   float dt_min = 0.0f, dt_max = 3.4e38f;
 };
-std::uint32_t append(SegmentBuilder& b, std::uint32_t xbc, std::uint32_t dt, std::uint32_t dt_bias, std::uint32_t a, std::uint32_t d,
-                     std::uint32_t sequences, std::uint32_t state, const Attrs& attrs);
+std::uint32_t append(SegmentBuilder& b, std::uint32_t xbc, std::uint32_t dt, std::uint32_t dt_bias, std::uint32_t a,
+                     std::uint32_t d, std::uint32_t sequences, std::uint32_t state, const Attrs& attrs);
 
 }  // namespace switchyard::kernels::ssm_scan

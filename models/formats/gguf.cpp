@@ -26,16 +26,46 @@ struct TensorType {
   std::optional<DType> dtype = {};
 };
 constexpr TensorType tensor_types[] = {
-    {0, "F32", DType::f32},    {1, "F16", DType::f16},    {2, "Q4_0", DType::q4_0},  {3, "Q4_1"},
-    {4, "Q4_2 (removed)"},     {5, "Q4_3 (removed)"},     {6, "Q5_0"},               {7, "Q5_1"},
-    {8, "Q8_0", DType::q8_0},  {9, "Q8_1"},               {10, "Q2_K"},              {11, "Q3_K"},
-    {12, "Q4_K", DType::q4_k}, {13, "Q5_K", DType::q5_k}, {14, "Q6_K", DType::q6_k}, {15, "Q8_K"},
-    {16, "IQ2_XXS"},           {17, "IQ2_XS"},            {18, "IQ3_XXS"},           {19, "IQ1_S"},
-    {20, "IQ4_NL"},            {21, "IQ3_S"},             {22, "IQ2_S"},             {23, "IQ4_XS"},
-    {24, "I8"},                {25, "I16"},               {26, "I32"},               {27, "I64"},
-    {28, "F64"},               {29, "IQ1_M"},             {30, "BF16", DType::bf16}, {31, "Q4_0_4_4 (removed)"},
-    {32, "Q4_0_4_8 (removed)"}, {33, "Q4_0_8_8 (removed)"}, {34, "TQ1_0"},           {35, "TQ2_0"},
-    {36, "IQ4_NL_4_4 (removed)"}, {37, "IQ4_NL_4_8 (removed)"}, {38, "IQ4_NL_8_8 (removed)"}, {39, "MXFP4"},
+    {0, "F32", DType::f32},
+    {1, "F16", DType::f16},
+    {2, "Q4_0", DType::q4_0},
+    {3, "Q4_1"},
+    {4, "Q4_2 (removed)"},
+    {5, "Q4_3 (removed)"},
+    {6, "Q5_0"},
+    {7, "Q5_1"},
+    {8, "Q8_0", DType::q8_0},
+    {9, "Q8_1"},
+    {10, "Q2_K"},
+    {11, "Q3_K"},
+    {12, "Q4_K", DType::q4_k},
+    {13, "Q5_K", DType::q5_k},
+    {14, "Q6_K", DType::q6_k},
+    {15, "Q8_K"},
+    {16, "IQ2_XXS"},
+    {17, "IQ2_XS"},
+    {18, "IQ3_XXS"},
+    {19, "IQ1_S"},
+    {20, "IQ4_NL"},
+    {21, "IQ3_S"},
+    {22, "IQ2_S"},
+    {23, "IQ4_XS"},
+    {24, "I8"},
+    {25, "I16"},
+    {26, "I32"},
+    {27, "I64"},
+    {28, "F64"},
+    {29, "IQ1_M"},
+    {30, "BF16", DType::bf16},
+    {31, "Q4_0_4_4 (removed)"},
+    {32, "Q4_0_4_8 (removed)"},
+    {33, "Q4_0_8_8 (removed)"},
+    {34, "TQ1_0"},
+    {35, "TQ2_0"},
+    {36, "IQ4_NL_4_4 (removed)"},
+    {37, "IQ4_NL_4_8 (removed)"},
+    {38, "IQ4_NL_8_8 (removed)"},
+    {39, "MXFP4"},
 };
 
 template <class T>
@@ -137,10 +167,11 @@ hal::Result<GgufValue> read_value(Reader& r, const std::string& what) {
     return v;
   }
   Reader elements = r;
-  for (std::uint64_t i = 0; i < v.count; ++i) HAL_CHECK([&]() -> hal::Status {
-    HAL_TRY([[maybe_unused]] auto skipped, elements.string(what));
-    return hal::ok();
-  }());
+  for (std::uint64_t i = 0; i < v.count; ++i)
+    HAL_CHECK([&]() -> hal::Status {
+      HAL_TRY([[maybe_unused]] auto skipped, elements.string(what));
+      return hal::ok();
+    }());
   HAL_TRY(v.bytes, r.take(elements.at() - r.at(), what));
   return v;
 }
@@ -172,8 +203,8 @@ hal::Result<Info> read_info(Reader& r, std::uint64_t index) {
   t.dtype = *type->dtype;
   hal::Block block = hal::block(t.dtype);
   if (t.shape.back() % block.elements != 0)
-    return r.error(text(what, ": rows of ", t.shape.back(), " elements; ", type->name, " needs a multiple of ",
-                        block.elements));
+    return r.error(
+        text(what, ": rows of ", t.shape.back(), " elements; ", type->name, " needs a multiple of ", block.elements));
   std::uint64_t bytes = static_cast<std::uint64_t>(t.shape.back()) / block.elements;
   bool fits = multiply(bytes, block.bytes, bytes);
   for (std::size_t i = 0; i + 1 < t.shape.size(); ++i)
@@ -195,7 +226,8 @@ hal::Status place(const Reader& r, std::vector<Info>& infos, std::span<const std
       return r.error(text(what, ": offset ", i.offset, "; expected ", expected,
                           ", where the tensor before it ends (no holes, no overlap)"));
     if (i.bytes > data.size() || i.offset > data.size() - i.bytes)
-      return r.error(text(what, ": ", i.bytes, " bytes at offset ", i.offset, "; the data has ", data.size(), " bytes"));
+      return r.error(
+          text(what, ": ", i.bytes, " bytes at offset ", i.offset, "; the data has ", data.size(), " bytes"));
     i.tensor.data = data.subspan(i.offset, i.bytes);
     expected = (i.offset + i.bytes + alignment - 1) / alignment * alignment;
   }
@@ -245,16 +277,18 @@ hal::Result<Gguf> parse_gguf(std::span<const std::byte> file, std::shared_ptr<co
   Reader r(file, name);
   HAL_TRY(auto magic, r.take(4, "the header"));
   if (std::memcmp(magic.data(), "GGUF", 4) != 0)
-    return r.error(text("begins with ", printable({reinterpret_cast<const char*>(magic.data()), 4}), "; expected 'GGUF'"));
+    return r.error(
+        text("begins with ", printable({reinterpret_cast<const char*>(magic.data()), 4}), "; expected 'GGUF'"));
   Gguf out;
   HAL_TRY(out.version, r.number<std::uint32_t>("the header"));
   if (out.version != 2 && out.version != 3)
-    return r.error(text("version ", out.version, (out.version & 0xffff) == 0 ? " (a big-endian file?)" : "",
-                        "; expected 2 or 3"));
+    return r.error(
+        text("version ", out.version, (out.version & 0xffff) == 0 ? " (a big-endian file?)" : "", "; expected 2 or 3"));
   HAL_TRY(auto tensors, r.number<std::uint64_t>("the header"));
   HAL_TRY(auto keys, r.number<std::uint64_t>("the header"));
   if (keys > max_keys || keys > r.left() / least_pair)
-    return r.error(text("key count ", keys, "; expected at most ", max_keys, " and what fits into ", r.left(), " bytes"));
+    return r.error(
+        text("key count ", keys, "; expected at most ", max_keys, " and what fits into ", r.left(), " bytes"));
   if (tensors > max_tensors || tensors > r.left() / least_info)
     return r.error(
         text("tensor count ", tensors, "; expected at most ", max_tensors, " and what fits into ", r.left(), " bytes"));
@@ -282,7 +316,8 @@ hal::Result<Gguf> parse_gguf(std::span<const std::byte> file, std::shared_ptr<co
     i.tensor.owner = owner;
     i.tensor.file = identity;
     std::string key = i.tensor.name;
-    if (!out.tensors.emplace(key, std::move(i.tensor)).second) return r.error(text("tensor ", printable(key), " appears twice"));
+    if (!out.tensors.emplace(key, std::move(i.tensor)).second)
+      return r.error(text("tensor ", printable(key), " appears twice"));
   }
   return out;
 }
@@ -299,7 +334,8 @@ hal::Status add_part(Gguf& out, Gguf part, const std::string& path, std::int64_t
   for (auto [key, expected] : {std::pair{"split.no", no}, std::pair{"split.count", count}}) {
     const GgufValue* value = part.find(key);
     if (!value || value->integer() != expected)
-      return Error{Code::io, text(path, ": ", key, " is ", value ? value->describe() : "missing", "; expected ", expected)};
+      return Error{Code::io,
+                   text(path, ": ", key, " is ", value ? value->describe() : "missing", "; expected ", expected)};
   }
   if (no == 0) {
     out.version = part.version;
@@ -343,8 +379,8 @@ hal::Result<Gguf> open_gguf(const std::string& path) {
   }
   const GgufValue* total = out.find("split.tensors.count");
   if (!total || total->integer() != static_cast<std::int64_t>(out.tensors.size()))
-    return Error{Code::io, text(path, ": split.tensors.count is ", total ? total->describe() : "missing", "; the ", count,
-                                " parts hold ", out.tensors.size(), " tensors")};
+    return Error{Code::io, text(path, ": split.tensors.count is ", total ? total->describe() : "missing", "; the ",
+                                count, " parts hold ", out.tensors.size(), " tensors")};
   return out;
 }
 

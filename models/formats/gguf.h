@@ -27,7 +27,7 @@ struct GgufValue {
   std::optional<bool> boolean() const;
   std::optional<std::string_view> string() const;
   std::optional<std::int64_t> integer_at(std::uint64_t index) const;  // of an array of integers
-  std::string describe() const;  // "u32 7", "array of 3 string": for errors
+  std::string describe() const;                                       // "u32 7", "array of 3 string": for errors
 };
 
 struct Gguf {

@@ -1,10 +1,9 @@
 // JSON as Python writes it, of limited size and depth.
 #pragma once
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <nlohmann/json.hpp>
 
 #include "hal/result.h"
 

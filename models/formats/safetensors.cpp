@@ -63,7 +63,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     }
     if (state_ != State::entry || field_ != "dtype") return wrong(printable(v));
     entry_.dtype = dtype_of(v);
-    if (!entry_.dtype) return fail(text("dtype is ", printable(v), "; expected F32, F16, BF16, I64, I32, I8, U8 or BOOL"));
+    if (!entry_.dtype)
+      return fail(text("dtype is ", printable(v), "; expected F32, F16, BF16, I64, I32, I8, U8 or BOOL"));
     return true;
   }
   bool start_object(std::size_t) override {
@@ -122,7 +123,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     return false;
   }
   bool wrong(const std::string& what) {
-    static constexpr const char* places[] = {"the header", "an entry", "a field", "__metadata__", "a list of sizes", "the end"};
+    static constexpr const char* places[] = {"the header",   "an entry",        "a field",
+                                             "__metadata__", "a list of sizes", "the end"};
     return fail(text(what, " stands where ", places[static_cast<int>(state_)], " is expected",
                      state_ == State::numbers || state_ == State::entry ? " (field " + printable(field_) + ")" : ""));
   }
@@ -152,14 +154,16 @@ hal::Result<std::uint64_t> bytes_of(const Entry& entry, const std::string& name)
 hal::Result<Safetensors> parse_safetensors(std::span<const std::byte> file, std::shared_ptr<const void> owner,
                                            std::uint64_t identity, const std::string& name) {
   std::uint64_t header = 0;
-  if (file.size() < 8) return Error{Code::io, text(name, ": ", file.size(), " bytes; a safetensors file has at least 8")};
+  if (file.size() < 8)
+    return Error{Code::io, text(name, ": ", file.size(), " bytes; a safetensors file has at least 8")};
   std::memcpy(&header, file.data(), 8);
   if (header > max_header || header > file.size() - 8)
-    return Error{Code::io, text(name, ": header length ", header, "; expected at most ", max_header, " and at most the ",
-                                file.size() - 8, " bytes behind it")};
+    return Error{Code::io, text(name, ": header length ", header, "; expected at most ", max_header,
+                                " and at most the ", file.size() - 8, " bytes behind it")};
   auto* characters = reinterpret_cast<const char*>(file.data()) + 8;
   if (auto* nul = std::memchr(characters, 0, header))  // the JSON reader would take it for the end
-    return Error{Code::io, text(name, ": the header is not JSON: a zero byte at ", static_cast<const char*>(nul) - characters)};
+    return Error{Code::io,
+                 text(name, ": the header is not JSON: a zero byte at ", static_cast<const char*>(nul) - characters)};
   auto data = file.subspan(8 + header);
   Safetensors out;
   std::vector<Entry> entries;
@@ -173,8 +177,8 @@ hal::Result<Safetensors> parse_safetensors(std::span<const std::byte> file, std:
     HAL_TRY(std::uint64_t bytes, bytes_of(e, name));
     auto begin = static_cast<std::uint64_t>(e.offsets[0]), end = static_cast<std::uint64_t>(e.offsets[1]);
     auto refuse = [&](const std::string& expected) {
-      return Error{Code::io, text(name, ": tensor ", printable(e.name), ": data_offsets [", begin, ", ", end, "]; expected ",
-                                  expected)};
+      return Error{Code::io, text(name, ": tensor ", printable(e.name), ": data_offsets [", begin, ", ", end,
+                                  "]; expected ", expected)};
     };
     if (begin != at) return refuse(text("a begin of ", at, ", where the tensor before it ends (no holes, no overlap)"));
     if (end < begin || end - begin != bytes)
@@ -184,8 +188,7 @@ hal::Result<Safetensors> parse_safetensors(std::span<const std::byte> file, std:
     FileTensor tensor{e.name, *e.dtype, std::move(e.shape), data.subspan(begin, bytes), owner, identity};
     out.tensors.emplace(std::move(e.name), std::move(tensor));
   }
-  if (at != data.size())
-    return Error{Code::io, text(name, ": ", data.size(), " bytes of data; the tensors take ", at)};
+  if (at != data.size()) return Error{Code::io, text(name, ": ", data.size(), " bytes of data; the tensors take ", at)};
   return out;
 }
 
@@ -209,8 +212,8 @@ hal::Result<Shards> read_index(const File& file) {
   for (auto& [tensor, value] : map->items()) {
     std::string shard = value.is_string() ? value.get<std::string>() : "";
     if (shard.empty() || shard.size() > 200 || shard.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
-      return Error{Code::io, text(file.path(), ": weight_map holds ", json_text(value), " for tensor ", printable(tensor),
-                                  "; expected the name of a file beside the index")};
+      return Error{Code::io, text(file.path(), ": weight_map holds ", json_text(value), " for tensor ",
+                                  printable(tensor), "; expected the name of a file beside the index")};
     shards[shard].insert(tensor);
   }
   if (shards.size() > 1000)
@@ -246,7 +249,8 @@ hal::Result<Checkpoint> open_checkpoint(const std::string& path) {
     HAL_TRY(Safetensors part, parse_safetensors(file->bytes(), file, file->identity(), file->path()));
     for (const std::string& tensor : promised)
       if (!part.tensors.contains(tensor))
-        return Error{Code::io, text(file->path(), ": lacks tensor ", printable(tensor), ", which the index says is here")};
+        return Error{Code::io,
+                     text(file->path(), ": lacks tensor ", printable(tensor), ", which the index says is here")};
     for (auto& [tensor, value] : part.tensors)
       if (!promised.contains(tensor))
         return Error{Code::io, text(file->path(), ": tensor ", printable(tensor), " is not where the index has it")};

@@ -28,8 +28,8 @@ struct Checkpoint {
   std::vector<FileRef> files;  // without config.json, in order of name
 };
 
-// `path`: a folder with config.json and either model.safetensors or model.safetensors.index.json and what it lists; or a
-// .safetensors file with config.json beside it. not_found when one of these is missing.
+// `path`: a folder with config.json and either model.safetensors or model.safetensors.index.json and what it lists; or
+// a .safetensors file with config.json beside it. not_found when one of these is missing.
 hal::Result<Checkpoint> open_checkpoint(const std::string& path);
 
 // The same tensor with data aligned to its element: copied into new memory only where the file has it elsewhere.

@@ -28,8 +28,7 @@ std::string shape_text(std::span<const std::int64_t> shape);
 class Hash {
  public:
   template <class T>
-    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-  void put(const T& value) {
+  requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void put(const T& value) {
     put(std::span(reinterpret_cast<const std::byte*>(&value), sizeof value));
   }
   void put(std::span<const std::byte> bytes);

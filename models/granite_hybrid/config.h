@@ -36,8 +36,8 @@ struct Config {
   bool attention_bias = false, conv_bias = false, projection_bias = false;  // which biases the file holds
 
   std::int64_t d_inner() const { return ssm_heads * ssm_head_dim; }
-  std::int64_t conv_channels() const { return d_inner() + 2 * groups * state; }            // x, then B, then C
-  std::int64_t in_proj_rows() const { return d_inner() + conv_channels() + ssm_heads; }    // z, x, B, C, dt
+  std::int64_t conv_channels() const { return d_inner() + 2 * groups * state; }          // x, then B, then C
+  std::int64_t in_proj_rows() const { return d_inner() + conv_channels() + ssm_heads; }  // z, x, B, C, dt
   std::int64_t count(LayerKind kind) const;
 };
 

@@ -145,8 +145,8 @@ hal::Result<Config> config_from_gguf(const Gguf& gguf, const std::string& name) 
   c.context_length = keys.integer(prefix + "context_length", 1, max_context);
   c.embedding_multiplier = multiplier(keys, prefix + "embedding_scale", 1);
   c.residual_multiplier = multiplier(keys, prefix + "residual_scale", 1);
-  c.attention_multiplier = multiplier(keys, prefix + "attention.scale",
-                                      c.head_dim ? 1 / std::sqrt(static_cast<double>(c.head_dim)) : 1);
+  c.attention_multiplier =
+      multiplier(keys, prefix + "attention.scale", c.head_dim ? 1 / std::sqrt(static_cast<double>(c.head_dim)) : 1);
   c.logits_scaling = multiplier(keys, prefix + "logit_scale", 1);
   c.eps = keys.positive(prefix + "attention.layer_norm_rms_epsilon", 1);
   c.tied = !gguf.tensors.contains("output.weight");
@@ -155,8 +155,9 @@ hal::Result<Config> config_from_gguf(const Gguf& gguf, const std::string& name) 
   c.projection_bias = any_tensor(gguf, c, {"ssm_in.bias", "ssm_out.bias"});
   if (keys.find("tokenizer.ggml.eos_token_id").present)
     c.eos.push_back(keys.integer("tokenizer.ggml.eos_token_id", 0, c.vocab - 1));
-  check_relations(keys, c, {"attention.head_count", "attention.head_count_kv", "ssm.time_step_rank", "ssm.group_count",
-                            "expert_used_count", "attention.key_length"});
+  check_relations(keys, c,
+                  {"attention.head_count", "attention.head_count_kv", "ssm.time_step_rank", "ssm.group_count",
+                   "expert_used_count", "attention.key_length"});
   HAL_CHECK(keys.status());
   clear_absent(c);
   return c;

@@ -63,9 +63,10 @@ void read_time_step_limit(Keys& keys, const Json& json, Config& c) {
     high = json_number((*limit)[1]);
   }
   if (!low || !high || !(*low >= 0 && *low < *high) || !std::isfinite(static_cast<float>(*low)))
-    return keys.refuse("time_step_limit", limit->is_array() && limit->size() == 2
-                                              ? text("[", json_text((*limit)[0]), ", ", json_text((*limit)[1]), "]")
-                                              : json_text(*limit),
+    return keys.refuse("time_step_limit",
+                       limit->is_array() && limit->size() == 2
+                           ? text("[", json_text((*limit)[0]), ", ", json_text((*limit)[1]), "]")
+                           : json_text(*limit),
                        "[low, high] with 0 <= low < high; high may be Infinity");
   c.dt_min = static_cast<float>(*low);
   c.dt_max = static_cast<float>(*high);
@@ -73,7 +74,8 @@ void read_time_step_limit(Keys& keys, const Json& json, Config& c) {
 
 void read_rope(Keys& keys, const Json& json, Config& c) {
   std::string position = keys.word("position_embedding_type", "nope");
-  keys.require(position == "rope" || position == "nope", "position_embedding_type", printable(position), "rope or nope");
+  keys.require(position == "rope" || position == "nope", "position_embedding_type", printable(position),
+               "rope or nope");
   c.rope = position == "rope";
   if (!c.rope) return;
   c.rope_theta = keys.positive("rope_theta", 1e12, 10000);
@@ -113,7 +115,8 @@ void expect_word(Keys& keys, const char* key, const std::string& only) {
 
 hal::Result<Config> config_from_json(std::string_view text_of_file, const std::string& name) {
   HAL_TRY(Json json, parse_json(text_of_file, name));
-  if (!json.is_object()) return hal::Error{hal::Code::io, text(name, ": holds ", json_text(json), "; expected an object")};
+  if (!json.is_object())
+    return hal::Error{hal::Code::io, text(name, ": holds ", json_text(json), "; expected an object")};
   Keys keys(name, [&](const std::string& key) { return found(json, key); });
   Config c;
   std::string model_type = keys.word("model_type", "missing");
@@ -153,8 +156,9 @@ hal::Result<Config> config_from_json(std::string_view text_of_file, const std::s
   read_time_step_limit(keys, json, c);
   read_rope(keys, json, c);
   read_eos(keys, json, c);
-  check_relations(keys, c, {"num_attention_heads", "num_key_value_heads", "mamba_n_heads", "mamba_n_groups",
-                            "num_experts_per_tok", "head_dim"});
+  check_relations(keys, c,
+                  {"num_attention_heads", "num_key_value_heads", "mamba_n_heads", "mamba_n_groups",
+                   "num_experts_per_tok", "head_dim"});
   HAL_CHECK(keys.status());
   clear_absent(c);
   return c;

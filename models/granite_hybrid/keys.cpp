@@ -10,7 +10,8 @@ void Keys::refuse(const std::string& key, const std::string& found, const std::s
   if (!error_) error_ = hal::Error{hal::Code::io, text(name_, ": ", key, " is ", found, "; expected ", expected)};
 }
 
-std::int64_t Keys::integer(const std::string& key, std::int64_t low, std::int64_t high, std::optional<std::int64_t> fallback) {
+std::int64_t Keys::integer(const std::string& key, std::int64_t low, std::int64_t high,
+                           std::optional<std::int64_t> fallback) {
   Found f = find_(key);
   if (!f.present && fallback) return *fallback;
   if (f.integer && *f.integer >= low && *f.integer <= high) return *f.integer;

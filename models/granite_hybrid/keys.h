@@ -21,10 +21,12 @@ struct Found {
 // Keeps the first refusal; after it every read gives its lowest value, so that a reader checks status() once per step.
 class Keys {
  public:
-  Keys(std::string name, std::function<Found(const std::string&)> find) : name_(std::move(name)), find_(std::move(find)) {}
+  Keys(std::string name, std::function<Found(const std::string&)> find)
+      : name_(std::move(name)), find_(std::move(find)) {}
 
   // Whole, low <= n <= high. Without a fallback the key must be there.
-  std::int64_t integer(const std::string& key, std::int64_t low, std::int64_t high, std::optional<std::int64_t> fallback = {});
+  std::int64_t integer(const std::string& key, std::int64_t low, std::int64_t high,
+                       std::optional<std::int64_t> fallback = {});
   // Finite, low < v <= high as float.
   float positive(const std::string& key, double high, std::optional<double> fallback = {});
   bool boolean(const std::string& key, bool fallback);

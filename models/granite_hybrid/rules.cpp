@@ -11,7 +11,8 @@ std::int64_t Config::count(LayerKind kind) const { return std::count(kinds.begin
 void check_relations(Keys& keys, const Config& c, const Names& names) {
   if (keys.failed()) return;
   auto divides = [&](std::int64_t part, const char* key, std::int64_t whole, const std::string& what) {
-    keys.require(part > 0 && whole % part == 0, key, std::to_string(part), text("a divisor of ", what, " (", whole, ")"));
+    keys.require(part > 0 && whole % part == 0, key, std::to_string(part),
+                 text("a divisor of ", what, " (", whole, ")"));
   };
   if (c.count(LayerKind::attention)) {
     divides(c.kv_heads, names.kv_heads, c.heads, names.heads);

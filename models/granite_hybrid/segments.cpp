@@ -100,10 +100,11 @@ class Writer {
 
   std::uint32_t mamba(std::uint32_t x, std::uint32_t u, const LayerWeights& w, std::int64_t i) {
     auto zxbcdt = linear(u, w.in_proj, w.in_proj_bias);
-    const auto inner = static_cast<std::int32_t>(c_.d_inner()), channels = static_cast<std::int32_t>(c_.conv_channels());
+    const auto inner = static_cast<std::int32_t>(c_.d_inner()),
+               channels = static_cast<std::int32_t>(c_.conv_channels());
     auto window = state(Role::conv_window, i, DType::f32, {shape_.slots, c_.conv_kernel - 1, channels});
-    auto xbc = kernels::causal_conv1d::append(b_, zxbcdt, constant(w.conv_weight), constant(w.conv_bias), input(Role::sequences),
-                                              window, inner);
+    auto xbc = kernels::causal_conv1d::append(b_, zxbcdt, constant(w.conv_weight), constant(w.conv_bias),
+                                              input(Role::sequences), window, inner);
     kernels::ssm_scan::Attrs scan;
     scan.heads = static_cast<std::int32_t>(c_.ssm_heads);
     scan.head_dim = static_cast<std::int32_t>(c_.ssm_head_dim);
@@ -113,8 +114,8 @@ class Writer {
     scan.dt_min = c_.dt_min;
     if (std::isfinite(c_.dt_max)) scan.dt_max = c_.dt_max;
     auto recurrent = state(Role::ssm_state, i, DType::f32, {shape_.slots, c_.ssm_heads, c_.ssm_head_dim, c_.state});
-    auto y = kernels::ssm_scan::append(b_, xbc, zxbcdt, constant(w.dt_bias), constant(w.a), constant(w.d), input(Role::sequences),
-                                       recurrent, scan);
+    auto y = kernels::ssm_scan::append(b_, xbc, zxbcdt, constant(w.dt_bias), constant(w.a), constant(w.d),
+                                       input(Role::sequences), recurrent, scan);
     y = kernels::rmsnorm::append_gated(b_, y, constant(w.ssm_norm), zxbcdt,
                                        {c_.eps, static_cast<std::int32_t>(c_.groups), 0});
     return linear(y, w.out_proj, w.out_proj_bias, x);
@@ -133,7 +134,12 @@ class Writer {
       k = kernels::rope::append(b_, k, input(Role::positions), r);
     }
     std::vector<std::int64_t> pages{shape_.pages, shape_.page_size, c_.kv_heads, c_.head_dim};
-    kernels::attention::Inputs in{q, k, v, input(Role::sequences), input(Role::page_table), state(Role::k_pages, i, shape_.kv, pages),
+    kernels::attention::Inputs in{q,
+                                  k,
+                                  v,
+                                  input(Role::sequences),
+                                  input(Role::page_table),
+                                  state(Role::k_pages, i, shape_.kv, pages),
                                   state(Role::v_pages, i, shape_.kv, pages)};
     kernels::attention::Attrs a;
     a.heads = static_cast<std::int32_t>(c_.heads);
@@ -149,7 +155,8 @@ class Writer {
     if (c_.experts > 0) {
       auto chosen = kernels::router_topk::append(b_, kernels::gemm::append(b_, u, constant(w.router)),
                                                  static_cast<std::int32_t>(c_.experts_used));
-      kernels::expert_gemm::Inputs in{u, chosen.index, chosen.gate, constant(w.experts_gate_up.present() ? w.experts_gate_up : w.experts_gate)};
+      kernels::expert_gemm::Inputs in{u, chosen.index, chosen.gate,
+                                      constant(w.experts_gate_up.present() ? w.experts_gate_up : w.experts_gate)};
       in.w_up = constant(w.experts_up);
       in.w_down = constant(w.experts_down);
       in.residual = y;
@@ -190,7 +197,8 @@ hal::Bytes state_bytes(const Model& model, std::int64_t unit, std::int64_t conte
   const Config& c = model.config;
   if (unit == 0 || unit > c.layers) return 0;
   if (c.kinds[static_cast<std::size_t>(unit - 1)] == LayerKind::mamba)
-    return static_cast<hal::Bytes>(4 * (c.ssm_heads * c.ssm_head_dim * c.state + (c.conv_kernel - 1) * c.conv_channels()));
+    return static_cast<hal::Bytes>(4 *
+                                   (c.ssm_heads * c.ssm_head_dim * c.state + (c.conv_kernel - 1) * c.conv_channels()));
   return 2 * static_cast<hal::Bytes>(context) * hal::row_bytes(kv, c.kv_heads * c.head_dim);
 }
 

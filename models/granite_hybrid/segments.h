@@ -1,24 +1,37 @@
 // Segments: a range of a Granite hybrid model as ops, for one step of any mix of sequences.
 //
-// A model is a chain of units: 0 embeds, 1 .. layers are the layers, layers + 1 is the head. Any range of units becomes one
-// segment; a range that does not begin with unit 0 takes the hidden rows of the unit before it.
+// A model is a chain of units: 0 embeds, 1 .. layers are the layers, layers + 1 is the head. Any range of units becomes
+// one segment; a range that does not begin with unit 0 takes the hidden rows of the unit before it.
 #pragma once
 #include "kernels/builder.h"
 #include "models/granite_hybrid/weights.h"
 
 namespace switchyard::models {
 
-// Sizes of a step. rows, sequences and logits carry the symbols kernels::sym_*; fixed ones make a segment for graph devices.
+// Sizes of a step. rows, sequences and logits carry the symbols kernels::sym_*; fixed ones make a segment for graph
+// devices.
 struct StepShape {
   hal::Dim rows, sequences, logits;
-  std::int64_t slots = 2;      // recurrent-state slots, slot 0 (zeros) included
+  std::int64_t slots = 2;                                          // recurrent-state slots, slot 0 (zeros) included
   std::int64_t pages = 1, page_size = 64, pages_per_sequence = 1;  // of the paged KV cache
   hal::DType kv = hal::DType::f32;
 };
 
 // What is bound to an input, state or output of the segment.
 struct Binding {
-  enum class Role : std::uint8_t { tokens, positions, sequences, page_table, logit_rows, hidden, conv_window, ssm_state, k_pages, v_pages, logits };
+  enum class Role : std::uint8_t {
+    tokens,
+    positions,
+    sequences,
+    page_table,
+    logit_rows,
+    hidden,
+    conv_window,
+    ssm_state,
+    k_pages,
+    v_pages,
+    logits
+  };
   Role role;
   std::int64_t layer = -1;  // of states
 };

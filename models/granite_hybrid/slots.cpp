@@ -9,11 +9,14 @@ class Slots {
  public:
   explicit Slots(std::string prefix = "") : prefix_(std::move(prefix)) {}
   void prefix(std::string prefix) { prefix_ = std::move(prefix); }
-  void matrix(Weight& to, std::vector<std::string> names, const Shape& shape) { add(to, names, shape, shape, Role::matrix); }
+  void matrix(Weight& to, std::vector<std::string> names, const Shape& shape) {
+    add(to, names, shape, shape, Role::matrix);
+  }
   void vector(Weight& to, const std::string& name, const Shape& shape, Role role = Role::vector) {
     add(to, {name}, shape, shape, role);
   }
-  void add(Weight& to, std::vector<std::string> names, Shape source, Shape shape, Role role, std::int64_t first_row = 0) {
+  void add(Weight& to, std::vector<std::string> names, Shape source, Shape shape, Role role,
+           std::int64_t first_row = 0) {
     for (std::string& name : names) name = prefix_ + name;
     list.push_back({&to, std::move(names), std::move(source), std::move(shape), role, first_row});
   }
@@ -70,7 +73,8 @@ std::vector<Slot> checkpoint_slots(Model& model) {
     if (c.experts) {
       s.prefix(layer + "block_sparse_moe.");
       s.matrix(w.router, {"router.layer.weight", "router.weight"}, {c.experts, c.hidden});
-      s.matrix(w.experts_gate_up, {"input_linear.weight", "experts.gate_up_proj"}, {c.experts, 2 * c.expert_width, c.hidden});
+      s.matrix(w.experts_gate_up, {"input_linear.weight", "experts.gate_up_proj"},
+               {c.experts, 2 * c.expert_width, c.hidden});
       s.matrix(w.experts_down, {"output_linear.weight", "experts.down_proj"}, {c.experts, c.hidden, c.expert_width});
     }
     if (c.shared_width) {

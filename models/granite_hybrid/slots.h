@@ -12,11 +12,11 @@ enum class Role : std::uint8_t { matrix, vector, decay, decay_log };
 
 struct Slot {
   Weight* to = nullptr;
-  std::vector<std::string> names;     // of the tensor; any of them, but only one in a file
-  std::vector<std::int64_t> source;   // its row-major shape, sizes of 1 not counted
-  std::vector<std::int64_t> shape;    // of the weight
+  std::vector<std::string> names;    // of the tensor; any of them, but only one in a file
+  std::vector<std::int64_t> source;  // its row-major shape, sizes of 1 not counted
+  std::vector<std::int64_t> shape;   // of the weight
   Role role = Role::matrix;
-  std::int64_t first_row = 0;         // where the weight begins in the tensor: two weights may share one
+  std::int64_t first_row = 0;  // where the weight begins in the tensor: two weights may share one
 };
 
 // Slots of all weights that `model.config` has; they point into `model`, whose layers are resized to fit.

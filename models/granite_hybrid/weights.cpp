@@ -66,7 +66,8 @@ class Filler {
     for (const std::string& name : slot.names) {
       auto at = tensors_.find(name);
       if (at == tensors_.end()) continue;
-      if (found) return Error{Code::io, text(name_, ": both ", printable(found->name), " and ", printable(name), " are there")};
+      if (found)
+        return Error{Code::io, text(name_, ": both ", printable(found->name), " and ", printable(name), " are there")};
       found = &at->second;
     }
     if (!found)
@@ -100,7 +101,8 @@ class Filler {
       float read = v;
       if (slot.role == Role::decay_log) v = -std::exp(v);
       if (!std::isfinite(v)) return refuse(tensor, text(read, " at element ", i), "finite numbers");
-      if (slot.role == Role::decay && v > 0) return refuse(tensor, text(read, " at element ", i), "A = -exp(A_log), at most 0");
+      if (slot.role == Role::decay && v > 0)
+        return refuse(tensor, text(read, " at element ", i), "A = -exp(A_log), at most 0");
     }
     slot.to->dtype = hal::DType::f32;
     slot.to->data = std::as_bytes(std::span(*values));

@@ -23,18 +23,18 @@ struct Weight {
 // Matrices keep the file's type and lie in its map. Everything of one dimension, norms and the convolution are f32.
 // Letters: Hd hidden, Di d_inner, Cc conv_channels, H ssm_heads, d head_dim, E experts, I expert_width, S shared_width.
 struct LayerWeights {
-  Weight input_norm, post_norm;              // [Hd]
-  Weight in_proj, in_proj_bias;              // [2 Di + 2 G N + H, Hd]: rows z, x, B, C, dt; the bias is optional
-  Weight conv_weight, conv_bias;             // [Cc, K], the last column meets the present token; [Cc], optional
-  Weight dt_bias, a, d;                      // [H]; a = -exp(A_log)
-  Weight ssm_norm;                           // [Di]
-  Weight out_proj, out_proj_bias;            // [Hd, Di]
-  Weight q, k, v, o;                         // [heads d, Hd], [kv_heads d, Hd] twice, [Hd, heads d]
-  Weight q_bias, k_bias, v_bias, o_bias;     // optional
-  Weight router;                             // [E, Hd]
-  Weight experts_gate, experts_up;           // [E, I, Hd]: in GGUF files
-  Weight experts_gate_up;                    // [E, 2 I, Hd], gate rows first: in safetensors; one of the two forms
-  Weight experts_down;                       // [E, Hd, I]
+  Weight input_norm, post_norm;                // [Hd]
+  Weight in_proj, in_proj_bias;                // [2 Di + 2 G N + H, Hd]: rows z, x, B, C, dt; the bias is optional
+  Weight conv_weight, conv_bias;               // [Cc, K], the last column meets the present token; [Cc], optional
+  Weight dt_bias, a, d;                        // [H]; a = -exp(A_log)
+  Weight ssm_norm;                             // [Di]
+  Weight out_proj, out_proj_bias;              // [Hd, Di]
+  Weight q, k, v, o;                           // [heads d, Hd], [kv_heads d, Hd] twice, [Hd, heads d]
+  Weight q_bias, k_bias, v_bias, o_bias;       // optional
+  Weight router;                               // [E, Hd]
+  Weight experts_gate, experts_up;             // [E, I, Hd]: in GGUF files
+  Weight experts_gate_up;                      // [E, 2 I, Hd], gate rows first: in safetensors; one of the two forms
+  Weight experts_down;                         // [E, Hd, I]
   Weight shared_gate, shared_up, shared_down;  // [S, Hd] twice, [Hd, S]
 };
 
@@ -43,9 +43,10 @@ struct Model {
   Config config;
   Weight embedding, final_norm, head;  // [vocab, Hd], [Hd], [vocab, Hd]
   std::vector<LayerWeights> layers;
-  hal::Bytes file_bytes = 0;       // of all its files, or of all weights when seeded
-  std::uint64_t content_hash = 0;  // of names, shapes, types, metadata and a sample of the data; the same on every machine
-  bool seeded = false;             // weights come from a seed: speed and memory are real, the text is not
+  hal::Bytes file_bytes = 0;  // of all its files, or of all weights when seeded
+  std::uint64_t content_hash =
+      0;                // of names, shapes, types, metadata and a sample of the data; the same on every machine
+  bool seeded = false;  // weights come from a seed: speed and memory are real, the text is not
 };
 
 struct LoadOptions {

@@ -61,7 +61,8 @@ Memory allocate_pages(std::size_t bytes) {
 #ifdef MADV_HUGEPAGE
   ::madvise(data, bytes, MADV_HUGEPAGE);
 #endif
-  return {{static_cast<std::byte*>(data), bytes}, std::shared_ptr<const void>(data, [bytes](void* p) { ::munmap(p, bytes); })};
+  return {{static_cast<std::byte*>(data), bytes},
+          std::shared_ptr<const void>(data, [bytes](void* p) { ::munmap(p, bytes); })};
 }
 
 hal::Bytes available_memory() {

@@ -22,7 +22,8 @@ class Random {
   std::uint64_t state_;
 };
 
-// About a million weights of one type, mean 0, and cheap copies of them from random block borders. Const use: any thread.
+// About a million weights of one type, mean 0, and cheap copies of them from random block borders. Const use: any
+// thread.
 class Pool {
  public:
   Pool(hal::DType dtype, float deviation, std::uint64_t seed);

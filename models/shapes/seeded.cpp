@@ -62,10 +62,12 @@ class Filling {
   }
   hal::Status run() {
     std::vector<std::thread> threads;
-    for (unsigned i = 1; i < std::min(std::thread::hardware_concurrency(), 16u); ++i) threads.emplace_back([this] { work(); });
+    for (unsigned i = 1; i < std::min(std::thread::hardware_concurrency(), 16u); ++i)
+      threads.emplace_back([this] { work(); });
     work();
     for (std::thread& t : threads) t.join();
-    if (refused_) return Error{Code::out_of_memory, text("weights: ", refused_.load(), " bytes for one matrix were refused")};
+    if (refused_)
+      return Error{Code::out_of_memory, text("weights: ", refused_.load(), " bytes for one matrix were refused")};
     return hal::ok();
   }
 

@@ -10,8 +10,8 @@ namespace {
 
 // One line per published model. All: vocabulary 100352, eps 1e-5, embedding multiplier 12, attention multiplier
 // 1 / head_dim, state 128, one group, kernel 4 with bias, tied head. 350m and 1b were not
-// checked against a published config: their sizes give the published parameter counts (352 M, 1.63 B), and their residual
-// and logits numbers follow the rule of the others (hidden / 256), which changes neither speed nor memory.
+// checked against a published config: their sizes give the published parameter counts (352 M, 1.63 B), and their
+// residual and logits numbers follow the rule of the others (hidden / 256), which changes neither speed nor memory.
 struct Shape {
   const char* name;
   int hidden, layers;

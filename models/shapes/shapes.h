@@ -18,7 +18,8 @@ std::optional<std::string> full_shape_name(std::string_view name);
 
 // A model of that shape with weights of options.weights from options.seed, ready to run; with options.no_data sizes and
 // types only. As converters do, a block type shorter than 8 bits takes q6_k for the embedding, and routers are f32.
-// not_found lists the names; invalid_argument when options.weights is no weight type; out_of_memory with the bytes asked.
+// not_found lists the names; invalid_argument when options.weights is no weight type; out_of_memory with the bytes
+// asked.
 hal::Result<Model> load_shape(std::string_view name, const LoadOptions& options);
 
 }  // namespace switchyard::models

@@ -142,14 +142,16 @@ int reap(Child& child, Clock::time_point deadline) {
       child.timed_out = child.answer_fd >= 0 || child.answer.empty();
       kill(-child.pid, SIGKILL);
       kill(child.pid, SIGKILL);
-      while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {}
+      while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
+      }
       break;
     }
     poll(nullptr, 0, 2);
   }
   if (child.errors_fd >= 0) {
     fcntl(child.errors_fd, F_SETFL, O_NONBLOCK);
-    while (child.errors.size() < errors_limit && drain(child.errors_fd, child.errors, errors_limit)) {}
+    while (child.errors.size() < errors_limit && drain(child.errors_fd, child.errors, errors_limit)) {
+    }
   }
   close_fd(child.answer_fd);
   close_fd(child.errors_fd);
@@ -160,17 +162,23 @@ std::string last_words(const std::string& errors) {
   auto end = errors.find_last_not_of(" \n\t");
   if (end == std::string::npos) return "";
   auto begin = errors.rfind('\n', end);
-  return "; last words: " + errors.substr(begin == std::string::npos ? 0 : begin + 1, end - (begin == std::string::npos ? 0 : begin + 1) + 1);
+  return "; last words: " + errors.substr(begin == std::string::npos ? 0 : begin + 1,
+                                          end - (begin == std::string::npos ? 0 : begin + 1) + 1);
 }
 
 Found judge(const std::string& api, const Child& child, int status, std::chrono::milliseconds limit) {
   std::string seconds = std::to_string(static_cast<double>(limit.count()) / 1000);
   seconds.erase(seconds.find('.') + 2);
   if (child.start_error)
-    return {{}, {{api, "not_looked_at", std::string("no child process could be started: ") + std::strerror(child.start_error), "raise the limit on processes (ulimit -u)"}}};
+    return {
+        {},
+        {{api, "not_looked_at", std::string("no child process could be started: ") + std::strerror(child.start_error),
+          "raise the limit on processes (ulimit -u)"}}};
   if (child.timed_out)
-    return {{}, {{api, "timed_out", "its driver had not answered after " + seconds + " s and was stopped" + last_words(child.errors),
-                  "if it is only slow: SWITCHYARD_DISCOVER_SECONDS=30; else repair or remove the driver"}}};
+    return {{},
+            {{api, "timed_out",
+              "its driver had not answered after " + seconds + " s and was stopped" + last_words(child.errors),
+              "if it is only slow: SWITCHYARD_DISCOVER_SECONDS=30; else repair or remove the driver"}}};
   Json j = Json::parse(child.answer, nullptr, false);
   bool ended_well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   if (ended_well && j.is_object()) {
@@ -182,9 +190,14 @@ Found judge(const std::string& api, const Child& child, int status, std::chrono:
     } catch (const Json::exception&) {
     }  // an answer of another shape: below
   }
-  std::string detail = WIFSIGNALED(status) ? "its driver ended the child process with signal " + std::to_string(WTERMSIG(status)) + " (" + strsignal(WTERMSIG(status)) + ")"
-                                           : "its driver ended the child process with status " + std::to_string(WEXITSTATUS(status)) + " before it had answered";
-  return {{}, {{api, "crashed", detail + last_words(child.errors), "update or remove the driver; the other devices work without it"}}};
+  std::string detail = WIFSIGNALED(status)
+                           ? "its driver ended the child process with signal " + std::to_string(WTERMSIG(status)) +
+                                 " (" + strsignal(WTERMSIG(status)) + ")"
+                           : "its driver ended the child process with status " + std::to_string(WEXITSTATUS(status)) +
+                                 " before it had answered";
+  return {{},
+          {{api, "crashed", detail + last_words(child.errors),
+            "update or remove the driver; the other devices work without it"}}};
 }
 
 }  // namespace
@@ -200,8 +213,10 @@ std::vector<Found> look_in_children(std::span<const hal::BackendRef> backends, s
     int status = 0;
     if (children[i].pid > 0) {
       // Who has answered need not also shut its driver down in time.
-      status = reap(children[i], std::max(deadline, Clock::now() + std::chrono::milliseconds(children[i].answer_fd < 0 ? 200 : 0)));
-      if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !children[i].timed_out && !children[i].answer.empty()) status = 0;
+      status = reap(children[i],
+                    std::max(deadline, Clock::now() + std::chrono::milliseconds(children[i].answer_fd < 0 ? 200 : 0)));
+      if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !children[i].timed_out && !children[i].answer.empty())
+        status = 0;
     }
     all.push_back(judge(api, children[i], status, limit));
   }

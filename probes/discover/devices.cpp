@@ -38,11 +38,14 @@ Choice pick_automatically(const Machine& machine) {
   const Chip* best = nullptr;
   for (const Chip& chip : machine.chips) {
     if (chip.pool == host_pool) continue;
-    if (!best || machine.pool_of(chip.doors.front().info.id)->total > machine.pool_of(best->doors.front().info.id)->total) best = &chip;
+    if (!best ||
+        machine.pool_of(chip.doors.front().info.id)->total > machine.pool_of(best->doors.front().info.id)->total)
+      best = &chip;
   }
   if (best) return {best->doors.front().info.id, "auto: " + best->name + " has the most memory of its own"};
   for (const Door* d : machine.doors())
-    if (d->info.accepts(hal::Format::call)) return {d->info.id, "auto: no device has memory of its own, and " + d->info.name + " runs host code"};
+    if (d->info.accepts(hal::Format::call))
+      return {d->info.id, "auto: no device has memory of its own, and " + d->info.name + " runs host code"};
   return {machine.doors().front()->info.id, "auto: the first device there is"};
 }
 
@@ -56,17 +59,22 @@ hal::Result<Choice> resolve(const Machine& machine, std::string_view asked) {
     if (lower(d->info.id) == name) return Choice{d->info.id, "its id"};
   if (auto n = numbered(name)) {
     for (const Door* d : doors)
-      if (lower(d->info.id) == n->word + ":" + std::to_string(std::max(n->number, 0))) return Choice{d->info.id, "number " + std::to_string(std::max(n->number, 0)) + " of " + d->info.api};
+      if (lower(d->info.id) == n->word + ":" + std::to_string(std::max(n->number, 0)))
+        return Choice{d->info.id, "number " + std::to_string(std::max(n->number, 0)) + " of " + d->info.api};
     int left = std::max(n->number, 0);
     for (const Chip& chip : machine.chips) {
       std::string kind = hal::to_string(chip.kind);  // "gpu" stands for every sort of one
-      bool meant = kind == n->word || (kind.size() > n->word.size() && n->word.size() > 2 && kind.substr(kind.size() - n->word.size()) == n->word);
-      if (meant && left-- == 0) return Choice{chip.doors.front().info.id, "number " + std::to_string(std::max(n->number, 0)) + " of the chips of kind " + n->word};
+      bool meant = kind == n->word || (kind.size() > n->word.size() && n->word.size() > 2 &&
+                                       kind.substr(kind.size() - n->word.size()) == n->word);
+      if (meant && left-- == 0)
+        return Choice{chip.doors.front().info.id,
+                      "number " + std::to_string(std::max(n->number, 0)) + " of the chips of kind " + n->word};
     }
   }
   std::string uuid = without_dashes(name.rfind("gpu-", 0) == 0 ? name.substr(4) : name);
   for (const Door* d : doors)
-    if (uuid.size() == 32 && hex(d->info.chip.data(), d->info.chip.size()) == uuid) return Choice{d->info.id, "the chip's UUID"};
+    if (uuid.size() == 32 && hex(d->info.chip.data(), d->info.chip.size()) == uuid)
+      return Choice{d->info.id, "the chip's UUID"};
   for (const Door* d : doors) {
     std::string pci = lower(d->info.pci);
     if (!pci.empty() && (pci == name || pci == "0000:" + name)) return Choice{d->info.id, "the chip's PCI address"};
@@ -75,7 +83,8 @@ hal::Result<Choice> resolve(const Machine& machine, std::string_view asked) {
   for (const Door* d : doors) there += (there.empty() ? "" : ", ") + d->info.id + " (" + d->info.name + ")";
   std::string text = "device '" + std::string(asked) + "'; there are: " + (there.empty() ? "none" : there);
   for (const hal::Absence& a : machine.absent)
-    if (auto n = numbered(name); n && lower(a.api) == n->word) text += "; " + a.api + " is absent: " + a.detail + " (" + a.fix + ")";
+    if (auto n = numbered(name); n && lower(a.api) == n->word)
+      text += "; " + a.api + " is absent: " + a.detail + " (" + a.fix + ")";
   return hal::Error{hal::Code::not_found, text};
 }
 
@@ -96,7 +105,8 @@ hal::Result<hal::DeviceRef> Devices::open(std::string_view name) {
   }
   std::string built;
   for (const hal::BackendRef& backend : backends_) built += (built.empty() ? "" : ", ") + std::string(backend->name());
-  return hal::Error{hal::Code::not_found, "device " + choice.id + " needs " + api + "; this program has: " + (built.empty() ? "none" : built)};
+  return hal::Error{hal::Code::not_found, "device " + choice.id + " needs " + api +
+                                              "; this program has: " + (built.empty() ? "none" : built)};
 }
 
 }  // namespace switchyard::probes

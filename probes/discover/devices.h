@@ -14,14 +14,14 @@ struct Choice {
   std::string why;  // how the name led there, for people
 };
 
-// Any case: a door's id ("vulkan:1"), an API ("cpu": its first door; "CUDA0", "opencl.1"), a kind of chip ("GPU", "GPU.0", "npu"),
-// a chip's UUID (dashes and "GPU-" in front allowed), its PCI address (the domain may be left out), or "auto".
-// auto: the chip with the most memory of its own, else the first door that takes host code, else the first door.
-// not_found lists what there is.
+// Any case: a door's id ("vulkan:1"), an API ("cpu": its first door; "CUDA0", "opencl.1"), a kind of chip ("GPU",
+// "GPU.0", "npu"), a chip's UUID (dashes and "GPU-" in front allowed), its PCI address (the domain may be left out), or
+// "auto". auto: the chip with the most memory of its own, else the first door that takes host code, else the first
+// door. not_found lists what there is.
 hal::Result<Choice> resolve(const Machine& machine, std::string_view name);
 
-// Opens each device once and keeps it. Only doors of the machine are opened: an API that was not well when the machine was
-// looked at is not touched. Any thread.
+// Opens each device once and keeps it. Only doors of the machine are opened: an API that was not well when the machine
+// was looked at is not touched. Any thread.
 class Devices {
  public:
   Devices(Machine machine, std::vector<hal::BackendRef> backends, hal::Host host);

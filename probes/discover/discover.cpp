@@ -14,8 +14,10 @@ Found look(hal::Backend& backend) {
     auto device = backend.open(door.info.id, {});
     auto heaps = device ? (*device)->heaps() : hal::Result<std::vector<hal::Heap>>(device.error());
     if (!heaps) {
-      found.absent.push_back({door.info.api, "no_device", door.info.id + " (" + door.info.name + ") was found but does not open: " + hal::describe(heaps.error()),
-                              "see whether another program of this API runs on it"});
+      found.absent.push_back(
+          {door.info.api, "no_device",
+           door.info.id + " (" + door.info.name + ") was found but does not open: " + hal::describe(heaps.error()),
+           "see whether another program of this API runs on it"});
       continue;
     }
     for (bool local : {true, false}) {
@@ -37,7 +39,8 @@ hal::Result<Machine> discover(std::span<const hal::BackendRef> backends, const D
   if (!options.limit && text) {
     double seconds = std::atof(text);
     if (seconds < 0.1 || seconds > 600)
-      return hal::Error{hal::Code::invalid_argument, "SWITCHYARD_DISCOVER_SECONDS is '" + std::string(text) + "', expected 0.1 to 600"};
+      return hal::Error{hal::Code::invalid_argument,
+                        "SWITCHYARD_DISCOVER_SECONDS is '" + std::string(text) + "', expected 0.1 to 600"};
     limit = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
   }
   std::vector<Found> all;

@@ -26,7 +26,8 @@ int same(const hal::Info& a, const hal::Info& b) {
 }
 
 bool on_host_memory(const Chip& chip) {
-  return std::any_of(chip.doors.begin(), chip.doors.end(), [](const Door& d) { return d.info.has_feature(host_memory_feature); });
+  return std::any_of(chip.doors.begin(), chip.doors.end(),
+                     [](const Door& d) { return d.info.has_feature(host_memory_feature); });
 }
 
 std::string identity(const Chip& chip) {
@@ -43,9 +44,11 @@ Chip* chip_for(Machine& machine, const Door& door, int ordinal) {
       if (same(d.info, door.info) == 1) return &chip;
   int seen = 0;
   for (Chip& chip : machine.chips) {
-    bool possible = std::all_of(chip.doors.begin(), chip.doors.end(),
-                                [&](const Door& d) { return same(d.info, door.info) == 0 && d.info.api != door.info.api; });
-    bool named = std::any_of(chip.doors.begin(), chip.doors.end(), [&](const Door& d) { return lower(d.info.name) == lower(door.info.name); });
+    bool possible = std::all_of(chip.doors.begin(), chip.doors.end(), [&](const Door& d) {
+      return same(d.info, door.info) == 0 && d.info.api != door.info.api;
+    });
+    bool named = std::any_of(chip.doors.begin(), chip.doors.end(),
+                             [&](const Door& d) { return lower(d.info.name) == lower(door.info.name); });
     if (named && seen++ == ordinal && possible) {
       chip.guess = true;
       return &chip;
@@ -84,7 +87,8 @@ void fold(Machine& machine, std::vector<Door> doors) {
     chip.pool = pool.name;
     machine.pools.push_back(std::move(pool));
   }
-  machine.pools.insert(machine.pools.begin(), {std::string(host_pool), machine.host.memory_total, machine.host.memory_available});
+  machine.pools.insert(machine.pools.begin(),
+                       {std::string(host_pool), machine.host.memory_total, machine.host.memory_available});
 }
 
 }  // namespace switchyard::probes

@@ -96,14 +96,16 @@ HostFacts host_facts() {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/sys/devices/system/node", error)) {
     std::string name = entry.path().filename().string();
-    facts.numa_nodes += name.rfind("node", 0) == 0 && name.size() > 4 && std::isdigit(static_cast<unsigned char>(name[4]));
+    facts.numa_nodes +=
+        name.rfind("node", 0) == 0 && name.size() > 4 && std::isdigit(static_cast<unsigned char>(name[4]));
   }
   facts.numa_nodes = std::max(facts.numa_nodes, 1);
   facts.memory_total = meminfo("MemTotal");
   facts.memory_available = meminfo("MemAvailable");
 #if defined(__unix__) || defined(__APPLE__)
   if (facts.memory_total == 0) {
-    facts.memory_total = static_cast<hal::Bytes>(sysconf(_SC_PHYS_PAGES)) * static_cast<hal::Bytes>(sysconf(_SC_PAGESIZE));
+    facts.memory_total =
+        static_cast<hal::Bytes>(sysconf(_SC_PHYS_PAGES)) * static_cast<hal::Bytes>(sysconf(_SC_PAGESIZE));
     facts.memory_available = facts.memory_total / 2;
   }
   utsname name{};

@@ -21,7 +21,8 @@ hal::Result<Stat> repeat(const Effort& effort, const std::function<hal::Status()
   auto began = Clock::now();
   for (int i = 0; i < effort.warmup; ++i) HAL_CHECK(once());
   std::vector<double> samples;
-  while (samples.empty() || (static_cast<int>(samples.size()) < 3 * effort.samples && seconds_since(began) < effort.limit_seconds / 4)) {
+  while (samples.empty() ||
+         (static_cast<int>(samples.size()) < 3 * effort.samples && seconds_since(began) < effort.limit_seconds / 4)) {
     auto begin = Clock::now();
     HAL_CHECK(once());
     samples.push_back(seconds_since(begin));

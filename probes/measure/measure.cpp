@@ -27,7 +27,9 @@ class Watch {
  public:
   Watch(std::string device, const MeasureOptions& options, double limit, std::vector<std::string>& notes)
       : device_(std::move(device)), options_(options), limit_(limit), notes_(notes) {}
-  double left() const { return limit_ - std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(); }
+  double left() const {
+    return limit_ - std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+  }
   // False (and a note) once the device's time is up.
   bool begin(const std::string& what) {
     if (left() <= 0) {
@@ -75,11 +77,13 @@ hal::Result<DeviceProfile> measure_device(hal::Device& device, const MeasureOpti
   std::vector<const UnitToMeasure*> units;
   for (const UnitToMeasure& unit : options.units)
     if (seen.insert(unit_key(unit.segment)).second) units.push_back(&unit);
-  // Without a number for every unit there is no plan to rely on: the first step of each is measured however long it takes.
+  // Without a number for every unit there is no plan to rely on: the first step of each is measured however long it
+  // takes.
   for (std::size_t i = 0; i < units.size(); ++i) {
     const UnitToMeasure& unit = *units[i];
     watch.tell(unit.name);
-    auto entries = measure_unit(device, unit, options.steps, effort, std::max(watch.left(), 0.0) / static_cast<double>(units.size() - i), p.notes);
+    auto entries = measure_unit(device, unit, options.steps, effort,
+                                std::max(watch.left(), 0.0) / static_cast<double>(units.size() - i), p.notes);
     if (entries) {
       p.units.insert(p.units.end(), entries->begin(), entries->end());
     } else if (entries.error().code == hal::Code::device_lost) {
@@ -97,18 +101,22 @@ hal::Result<DeviceProfile> measure_device(hal::Device& device, const MeasureOpti
   return p;
 }
 
-hal::Result<Profile> measure_machine(Devices& devices, const MeasureOptions& options, std::vector<hal::Absence>& failed) {
+hal::Result<Profile> measure_machine(Devices& devices, const MeasureOptions& options,
+                                     std::vector<hal::Absence>& failed) {
   const Machine& machine = devices.machine();
   Profile profile;
   profile.machine = key(machine);
   std::vector<std::pair<std::string, hal::DeviceRef>> open;
   for (const Door* door : machine.doors()) {
     const std::string& id = door->info.id;
-    if (!options.devices.empty() && std::find(options.devices.begin(), options.devices.end(), id) == options.devices.end()) continue;
+    if (!options.devices.empty() &&
+        std::find(options.devices.begin(), options.devices.end(), id) == options.devices.end())
+      continue;
     auto device = devices.open(id);
     auto measured = device ? measure_device(**device, options) : hal::Result<DeviceProfile>(device.error());
     if (!measured) {
-      failed.push_back({door->info.api, "not_measured", id + ": " + hal::describe(measured.error()), "measure it alone: switchyard profile --device " + id});
+      failed.push_back({door->info.api, "not_measured", id + ": " + hal::describe(measured.error()),
+                        "measure it alone: switchyard profile --device " + id});
       continue;
     }
     profile.devices.push_back(std::move(*measured));
@@ -125,8 +133,12 @@ hal::Result<Profile> measure_machine(Devices& devices, const MeasureOptions& opt
       if (from_id == to_id) continue;
       if (options.progress) options.progress(from_id + " -> " + to_id, 1);
       auto curve = measure_link(*from, *to, effort, options.quick ? 1u << 20 : 16u << 20);
-      if (curve) profile.links.push_back({from_id, to_id, hal::to_string(to->path(*from)), std::move(*curve)});
-      else failed.push_back({"", "not_measured", "copies " + from_id + " -> " + to_id + ": " + hal::describe(curve.error()), "plans count them by way of the host"});
+      if (curve)
+        profile.links.push_back({from_id, to_id, hal::to_string(to->path(*from)), std::move(*curve)});
+      else
+        failed.push_back({"", "not_measured",
+                          "copies " + from_id + " -> " + to_id + ": " + hal::describe(curve.error()),
+                          "plans count them by way of the host"});
     }
   return profile;
 }
@@ -134,23 +146,30 @@ hal::Result<Profile> measure_machine(Devices& devices, const MeasureOptions& opt
 void merge(Profile& known, const Profile& fresh) {
   known.machine = fresh.machine;
   for (const DeviceProfile& d : fresh.devices) {
-    auto old = std::find_if(known.devices.begin(), known.devices.end(), [&](const DeviceProfile& k) { return k.id == d.id; });
+    auto old =
+        std::find_if(known.devices.begin(), known.devices.end(), [&](const DeviceProfile& k) { return k.id == d.id; });
     if (old == known.devices.end()) {
       known.devices.push_back(d);
       continue;
     }
     DeviceProfile next = d;
-    if (old->driver == d.driver && old->build == d.build) {  // what an earlier run measured with the same code still holds
+    if (old->driver == d.driver &&
+        old->build == d.build) {  // what an earlier run measured with the same code still holds
       if (next.ops.empty()) next.ops = old->ops;
       for (const UnitEntry& u : old->units)
-        if (std::none_of(d.units.begin(), d.units.end(), [&](const UnitEntry& n) { return n.key == u.key && n.step == u.step; })) next.units.push_back(u);
+        if (std::none_of(d.units.begin(), d.units.end(),
+                         [&](const UnitEntry& n) { return n.key == u.key && n.step == u.step; }))
+          next.units.push_back(u);
     }
     *old = std::move(next);
   }
   for (const Link& l : fresh.links) {
-    auto old = std::find_if(known.links.begin(), known.links.end(), [&](const Link& k) { return k.from == l.from && k.to == l.to; });
-    if (old == known.links.end()) known.links.push_back(l);
-    else *old = l;
+    auto old = std::find_if(known.links.begin(), known.links.end(),
+                            [&](const Link& k) { return k.from == l.from && k.to == l.to; });
+    if (old == known.links.end())
+      known.links.push_back(l);
+    else
+      *old = l;
   }
 }
 

@@ -8,7 +8,8 @@
 
 namespace switchyard::probes {
 
-// Wall clock, with the host's share: written to (or read from) host-visible memory, copied by the device's queue, waited for.
+// Wall clock, with the host's share: written to (or read from) host-visible memory, copied by the device's queue,
+// waited for.
 struct CopyCurves {
   CopyCurve to_device, to_host;
 };
@@ -17,39 +18,44 @@ hal::Result<CopyCurves> measure_copies(hal::Device& device, const Effort& effort
 hal::Result<CopyCurve> measure_link(hal::Device& from, hal::Device& to, const Effort& effort, hal::Bytes largest);
 // A gemm of 32 x 32, from submission to the end as the host sees it.
 hal::Result<Stat> measure_launch(hal::Device& device, const Effort& effort);
-// One row through a matrix far larger than a cache (a slow device: through a smaller one): the best of f32 and q8_0 weights.
+// One row through a matrix far larger than a cache (a slow device: through a smaller one): the best of f32 and q8_0
+// weights.
 hal::Result<Rate> measure_read(hal::Device& device, const Effort& effort);
 // 256 rows through a matrix of 2048 x 2048 (a slow device: 32 rows, 1024 x 1024): the best of f32 and q8_0 weights.
 hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort);
 // The timed cases of one op (kernels/op.h). unsupported cases are left out, with a note.
-hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels::OpInfo& op, const Effort& effort, std::vector<std::string>& notes);
+hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels::OpInfo& op, const Effort& effort,
+                                             std::vector<std::string>& notes);
 
 // A unit of a model, as a segment whose constants may be without data; see scheduler/plan/plan.h.
 struct UnitToMeasure {
   std::string name;
   hal::Segment segment;
 };
-// Compiled once for all steps (devices of fixed shapes: once per step). The first step is always measured; of the others, one that
-// would not fit in `limit_seconds` is measured with fewer rows or left out, with a note.
-hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const UnitToMeasure& unit, std::span<const Step> steps, const Effort& effort,
+// Compiled once for all steps (devices of fixed shapes: once per step). The first step is always measured; of the
+// others, one that would not fit in `limit_seconds` is measured with fewer rows or left out, with a note.
+hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const UnitToMeasure& unit,
+                                                 std::span<const Step> steps, const Effort& effort,
                                                  double limit_seconds, std::vector<std::string>& notes);
 // Any segment at any dims.
-hal::Result<UnitEntry> measure_segment(hal::Device& device, const hal::Segment& segment, const std::vector<std::int64_t>& dims,
+hal::Result<UnitEntry> measure_segment(hal::Device& device, const hal::Segment& segment,
+                                       const std::vector<std::int64_t>& dims,
                                        const std::map<std::uint32_t, kernels::Fill>& fills, const Effort& effort);
 
 struct MeasureOptions {
-  bool quick = false;                 // a few seconds per device, no op table
-  bool ops = true;                    // not in quick
-  std::vector<UnitToMeasure> units;   // equal ones are measured once
+  bool quick = false;                // a few seconds per device, no op table
+  bool ops = true;                   // not in quick
+  std::vector<UnitToMeasure> units;  // equal ones are measured once
   std::vector<Step> steps{{1, 1, 0, 1}, {1, 1, 1024, 1}, {8, 8, 256, 8}, {128, 1, 0, 1}};
-  std::vector<std::string> devices;   // ids; empty: all
-  double device_seconds = 0;          // for one device; 0: 5 in quick, else 120
+  std::vector<std::string> devices;                                  // ids; empty: all
+  double device_seconds = 0;                                         // for one device; 0: 5 in quick, else 120
   std::function<void(std::string_view what, double done)> progress;  // 0..1
 };
 
 hal::Result<DeviceProfile> measure_device(hal::Device& device, const MeasureOptions& options);
 // A device that fails is left out and named in `failed`; unavailable when none is left.
-hal::Result<Profile> measure_machine(Devices& devices, const MeasureOptions& options, std::vector<hal::Absence>& failed);
+hal::Result<Profile> measure_machine(Devices& devices, const MeasureOptions& options,
+                                     std::vector<hal::Absence>& failed);
 
 // Into `known`, which keeps what was not measured again.
 void merge(Profile& known, const Profile& fresh);

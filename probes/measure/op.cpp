@@ -3,7 +3,8 @@
 
 namespace switchyard::probes {
 
-hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels::OpInfo& op, const Effort& effort, std::vector<std::string>& notes) {
+hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels::OpInfo& op, const Effort& effort,
+                                             std::vector<std::string>& notes) {
   std::vector<OpEntry> entries;
   for (const kernels::Case& c : op.cases()) {
     if (!c.timed) continue;
@@ -20,7 +21,8 @@ hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels:
       if (n.op == op.name) {
         e.variant = n.variant;
         for (auto v : n.in)
-          if (v != hal::no_value && c.segment.constant(v) && e.weights.empty()) e.weights = hal::to_string(c.segment.values[v].dtype);
+          if (v != hal::no_value && c.segment.constant(v) && e.weights.empty())
+            e.weights = hal::to_string(c.segment.values[v].dtype);
         break;
       }
     entries.push_back(std::move(e));

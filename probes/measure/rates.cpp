@@ -17,9 +17,10 @@ struct Shape {
   std::int64_t rows, k, n;
 };
 
-// The better of two weight types by `share` of the op's cost per second. The small shape comes first: a device that takes long
-// for it is measured by it, another by the large one.
-hal::Result<Rate> best_rate(hal::Device& device, Shape small, Shape large, double kernels::Cost::*share, const Effort& effort) {
+// The better of two weight types by `share` of the op's cost per second. The small shape comes first: a device that
+// takes long for it is measured by it, another by the large one.
+hal::Result<Rate> best_rate(hal::Device& device, Shape small, Shape large, double kernels::Cost::*share,
+                            const Effort& effort) {
   Rate best;
   std::string why;
   for (hal::DType type : {hal::DType::f32, hal::DType::q8_0})
@@ -27,20 +28,22 @@ hal::Result<Rate> best_rate(hal::Device& device, Shape small, Shape large, doubl
       const Shape& shape = is_large ? large : small;
       hal::Segment s = matrix(type, shape.rows, shape.k, shape.n);
       const std::vector<std::int64_t> dims{shape.rows};
-      std::string name = std::string("gemm ") + hal::to_string(type) + " T=" + std::to_string(shape.rows) + " K=" + std::to_string(shape.k) +
-                         " N=" + std::to_string(shape.n);
+      std::string name = std::string("gemm ") + hal::to_string(type) + " T=" + std::to_string(shape.rows) +
+                         " K=" + std::to_string(shape.k) + " N=" + std::to_string(shape.n);
       auto entry = measure_segment(device, s, dims, {}, effort);
       if (!entry) {
         why += (why.empty() ? "" : "; ") + name + ": " + hal::describe(entry.error());
         break;
       }
       double work = kernels::cost(s, dims).*share, rate = work / entry->seconds.median;
-      // The large shape's answer replaces the small one's of the same type: a cache or a launch may have flattered or hurt that.
+      // The large shape's answer replaces the small one's of the same type: a cache or a launch may have flattered or
+      // hurt that.
       const bool slow = entry->seconds.median > effort.limit_seconds / 20;
       if ((slow || is_large) && rate > best.per_second) best = {rate, entry->seconds, name};
       if (slow) break;
     }
-  if (best.per_second <= 0) return hal::Error{hal::Code::unsupported, device.info().id + " runs no gemm to be measured with: " + why};
+  if (best.per_second <= 0)
+    return hal::Error{hal::Code::unsupported, device.info().id + " runs no gemm to be measured with: " + why};
   return best;
 }
 

@@ -11,7 +11,7 @@ namespace switchyard::probes {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr hal::Bytes evict_bytes = 64u << 20;  // read, and as many written: more than a last-level cache holds
+constexpr hal::Bytes evict_bytes = 64u << 20;       // read, and as many written: more than a last-level cache holds
 constexpr auto patience = std::chrono::minutes(2);  // for one submission
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -22,7 +22,9 @@ std::vector<std::byte> filler(const hal::Tensor& tensor, std::uint64_t seed) {
   const hal::Block block = hal::block(tensor.dtype);
   const auto total = static_cast<std::size_t>(hal::max_elements(tensor)) / block.elements;
   // A prime number of blocks, so that the rows of a matrix differ from one another.
-  const std::size_t some = std::min<std::size_t>(total, block.elements == 1 ? 65521 : block.elements >= 256 ? 251 : 2039);
+  const std::size_t some = std::min<std::size_t>(total, block.elements == 1     ? 65521
+                                                        : block.elements >= 256 ? 251
+                                                                                : 2039);
   std::mt19937_64 random(seed);
   std::uniform_real_distribution<double> uniform(-1, 1);
   std::vector<double> values(some * block.elements);
@@ -30,7 +32,8 @@ std::vector<std::byte> filler(const hal::Tensor& tensor, std::uint64_t seed) {
   hal::Tensor tile{tensor.dtype, {hal::Dim::fixed(static_cast<std::int64_t>(values.size()))}};
   std::vector<std::byte> pattern = kernels::encode(tile, {}, values), bytes(hal::max_bytes(tensor));
   for (std::size_t at = 0; at < bytes.size(); at += pattern.size())
-    std::copy_n(pattern.begin(), std::min(pattern.size(), bytes.size() - at), bytes.begin() + static_cast<std::ptrdiff_t>(at));
+    std::copy_n(pattern.begin(), std::min(pattern.size(), bytes.size() - at),
+                bytes.begin() + static_cast<std::ptrdiff_t>(at));
   return bytes;
 }
 
@@ -42,7 +45,8 @@ hal::Result<std::unique_ptr<Runner>> Runner::make(hal::Device& device, hal::Segm
     c.data = *owned;
     c.owner = owned;
     // Not a key of a model's: the same only for the same filler.
-    c.key = 0x66696c6cull << 32 | (hal::max_bytes(segment.values[c.value]) * 131 + c.value * 17 + static_cast<std::uint64_t>(segment.values[c.value].dtype));
+    c.key = 0x66696c6cull << 32 | (hal::max_bytes(segment.values[c.value]) * 131 + c.value * 17 +
+                                   static_cast<std::uint64_t>(segment.values[c.value].dtype));
   }
   auto begin = Clock::now();
   HAL_TRY(r->program_, device.compile(segment, {}));
@@ -77,7 +81,9 @@ hal::Status Runner::load(const std::vector<std::int64_t>& dims, const std::map<s
     hal::Slice& slice = run_.slices[slot++];
     slice.bytes = std::max<hal::Bytes>(hal::tensor_bytes(t, dims), 4);
     if (slice.bytes > slice.buffer->bytes())
-      return hal::Error{hal::Code::invalid_argument, "input " + std::to_string(slot - 1) + " needs " + std::to_string(slice.bytes) + " bytes at these dims; the segment's largest is " + std::to_string(slice.buffer->bytes())};
+      return hal::Error{hal::Code::invalid_argument,
+                        "input " + std::to_string(slot - 1) + " needs " + std::to_string(slice.bytes) +
+                            " bytes at these dims; the segment's largest is " + std::to_string(slice.buffer->bytes())};
     kernels::Fill fill = fills.count(v) ? fills.at(v) : kernels::Fill{};
     std::vector<double> values = fill.values;
     if (values.empty()) {
@@ -114,7 +120,8 @@ hal::Status Runner::evict() {
     HAL_TRY(other_, device_.allocate({evict_bytes, hal::Memory::device, "other"}));
     HAL_TRY(another_, device_.allocate({evict_bytes, hal::Memory::device, "another"}));
   }
-  HAL_CHECK(queue_->submit({{}, {hal::Copy{{other_, 0, evict_bytes}, {another_, 0, evict_bytes}}}, {{timeline_, ++submitted_}}, nullptr}));
+  HAL_CHECK(queue_->submit(
+      {{}, {hal::Copy{{other_, 0, evict_bytes}, {another_, 0, evict_bytes}}}, {{timeline_, ++submitted_}}, nullptr}));
   return timeline_->wait(submitted_, patience);
 }
 
@@ -128,9 +135,11 @@ hal::Result<Stat> Runner::time(const Effort& effort) {
     once = t.device > 0 ? t.device : t.host;
     ++warmup;
   } while (warmup < effort.warmup && seconds_since(began) < effort.limit_seconds / 4);
-  int runs = effort.cold ? 1 : std::clamp(static_cast<int>(std::ceil(effort.sample_seconds / std::max(once, 1e-7))), 1, 200);
+  int runs =
+      effort.cold ? 1 : std::clamp(static_cast<int>(std::ceil(effort.sample_seconds / std::max(once, 1e-7))), 1, 200);
   std::vector<double> samples;
-  while (samples.empty() || (static_cast<int>(samples.size()) < effort.samples && seconds_since(began) < effort.limit_seconds)) {
+  while (samples.empty() ||
+         (static_cast<int>(samples.size()) < effort.samples && seconds_since(began) < effort.limit_seconds)) {
     if (effort.cold) HAL_CHECK(evict());
     HAL_TRY(Timed t, submit(runs));
     samples.push_back((t.device > 0 ? t.device : t.host) / runs);
@@ -143,7 +152,8 @@ hal::Result<Stat> Runner::time_round_trip(const Effort& effort) {
   for (int i = 0; i < effort.warmup; ++i)
     if (auto t = submit(1); !t) return t.error();
   std::vector<double> samples;
-  while (samples.empty() || (static_cast<int>(samples.size()) < 5 * effort.samples && seconds_since(began) < effort.limit_seconds)) {
+  while (samples.empty() ||
+         (static_cast<int>(samples.size()) < 5 * effort.samples && seconds_since(began) < effort.limit_seconds)) {
     HAL_TRY(Timed t, submit(1));
     samples.push_back(t.host);
   }

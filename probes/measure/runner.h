@@ -12,15 +12,16 @@ namespace switchyard::probes {
 // How long a measurement may go on. A sample repeats the work until it is long enough to be timed.
 struct Effort {
   int samples = 15;
-  int warmup = 2;              // repetitions before the first sample
+  int warmup = 2;                // repetitions before the first sample
   double sample_seconds = 2e-3;  // wanted length of a sample
-  double limit_seconds = 1.0;  // after this no further sample is begun; one is always taken
+  double limit_seconds = 1.0;    // after this no further sample is begun; one is always taken
   // Before each sample (then of one run) caches are filled with other data: in a model the other layers do that.
   bool cold = true;
 };
 inline constexpr Effort quick_effort{5, 1, 1e-3, 0.25, true};
 
-// Data of constants that have none: random within each row block, repeated over the tensor. Enough for speed, not for text.
+// Data of constants that have none: random within each row block, repeated over the tensor. Enough for speed, not for
+// text.
 std::vector<std::byte> filler(const hal::Tensor& tensor, std::uint64_t seed);
 
 class Runner {
@@ -30,7 +31,8 @@ class Runner {
 
   // Writes inputs (fills as in kernels::Case; default: uniform in [-1, 1]) and clears states.
   hal::Status load(const std::vector<std::int64_t>& dims, const std::map<std::uint32_t, kernels::Fill>& fills);
-  // Device time of one run, from the queue's timing; where a backend gives none, from submission to end as the host sees it.
+  // Device time of one run, from the queue's timing; where a backend gives none, from submission to end as the host
+  // sees it.
   hal::Result<Stat> time(const Effort& effort);
   // From submission to the end as the host sees it, one run at a time.
   hal::Result<Stat> time_round_trip(const Effort& effort);

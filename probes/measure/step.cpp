@@ -66,7 +66,8 @@ hal::Segment fixed_at(const hal::Segment& segment, const Step& step) {
   auto dims = dims_of(step);
   for (hal::Tensor& t : s.values)
     for (Dim& d : t.shape)
-      if (d.symbol >= 0 && static_cast<std::size_t>(d.symbol) < dims.size()) d.min = d.max = dims[static_cast<std::size_t>(d.symbol)];
+      if (d.symbol >= 0 && static_cast<std::size_t>(d.symbol) < dims.size())
+        d.min = d.max = dims[static_cast<std::size_t>(d.symbol)];
   return s;
 }
 
@@ -84,7 +85,8 @@ std::map<std::uint32_t, kernels::Fill> fills_for(const hal::Segment& s, const St
     } else if (is_table(t, false)) {
       for (std::int64_t i = 0; i < step.sequences * t.shape[1].max; ++i) values.push_back(static_cast<double>(i));
     } else if (t.shape.size() == 1 && t.shape[0].symbol == kernels::sym_logits) {
-      for (std::int64_t i = 0; i < step.logits; ++i) values.push_back(static_cast<double>(step.rows - 1 - i % step.rows));
+      for (std::int64_t i = 0; i < step.logits; ++i)
+        values.push_back(static_cast<double>(step.rows - 1 - i % step.rows));
     } else {
       values.assign(static_cast<std::size_t>(hal::elements(t, dims_of(step))), 0.0);
     }

@@ -12,7 +12,8 @@ bool fixed_shapes(const hal::Claim& claim) {
 
 }  // namespace
 
-hal::Result<UnitEntry> measure_segment(hal::Device& device, const hal::Segment& segment, const std::vector<std::int64_t>& dims,
+hal::Result<UnitEntry> measure_segment(hal::Device& device, const hal::Segment& segment,
+                                       const std::vector<std::int64_t>& dims,
                                        const std::map<std::uint32_t, kernels::Fill>& fills, const Effort& effort) {
   hal::Segment s = segment;
   if (fixed_shapes(device.claim(s)))
@@ -28,7 +29,8 @@ hal::Result<UnitEntry> measure_segment(hal::Device& device, const hal::Segment& 
   return e;
 }
 
-hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const UnitToMeasure& unit, std::span<const Step> steps, const Effort& effort,
+hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const UnitToMeasure& unit,
+                                                 std::span<const Step> steps, const Effort& effort,
                                                  double limit_seconds, std::vector<std::string>& notes) {
   auto began = std::chrono::steady_clock::now();
   const bool fixed = fixed_shapes(device.claim(unit.segment));
@@ -45,8 +47,12 @@ hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const Unit
   hal::Segment segment = fitted(unit.segment, all);
   std::unique_ptr<Runner> runner;
   std::vector<UnitEntry> entries;
-  auto left = [&] { return limit_seconds - std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(); };
-  auto known = [&](const Step& step) { return std::any_of(entries.begin(), entries.end(), [&](const UnitEntry& e) { return e.step == step; }); };
+  auto left = [&] {
+    return limit_seconds - std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  };
+  auto known = [&](const Step& step) {
+    return std::any_of(entries.begin(), entries.end(), [&](const UnitEntry& e) { return e.step == step; });
+  };
   int late = 0;
   for (Step step : different) {
     if (!entries.empty()) {
@@ -61,7 +67,8 @@ hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const Unit
       }
     }
     if (fixed && step.sequences > 1) {
-      notes.push_back(unit.name + " with " + std::to_string(step.sequences) + " sequences: not measured, the device runs one at a time");
+      notes.push_back(unit.name + " with " + std::to_string(step.sequences) +
+                      " sequences: not measured, the device runs one at a time");
       continue;
     }
     if (fixed) segment = fixed_at(unit.segment, step);
@@ -73,7 +80,9 @@ hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const Unit
     HAL_TRY(e.seconds, runner->time(effort));
     entries.push_back(std::move(e));
   }
-  if (late) notes.push_back(unit.name + ": " + std::to_string(late) + " of " + std::to_string(different.size()) + " steps would take too long; measured with fewer rows or left out");
+  if (late)
+    notes.push_back(unit.name + ": " + std::to_string(late) + " of " + std::to_string(different.size()) +
+                    " steps would take too long; measured with fewer rows or left out");
   return entries;
 }
 

@@ -23,7 +23,9 @@ const char* to_string(How how) {
 
 namespace {
 
-double roofline(const DeviceProfile& d, double flops, double bytes) { return std::max(bytes / d.read.per_second, flops / d.compute.per_second); }
+double roofline(const DeviceProfile& d, double flops, double bytes) {
+  return std::max(bytes / d.read.per_second, flops / d.compute.per_second);
+}
 
 double log2_distance(double a, double b) { return std::log2((1 + a) / (1 + b)); }
 
@@ -77,7 +79,8 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
   for (const probes::UnitEntry& u : d->units) {
     if (u.key != key) continue;
     if (u.step == step)
-      return Estimate{u.seconds.median, How::measured, u.seconds.noisy() ? "varied by " + percent(u.seconds.spread) : ""};
+      return Estimate{u.seconds.median, How::measured,
+                      u.seconds.noisy() ? "varied by " + percent(u.seconds.spread) : ""};
     double there = 0;
     for (const Work& w : work_of(segment, u.step)) there += roofline(*d, w.flops, w.bytes);
     if (there <= 0 || u.seconds.median <= 0) continue;
@@ -86,7 +89,9 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
     log_factor += near * std::log(u.seconds.median / there);
     ++steps;
   }
-  if (steps && limit > 0) return Estimate{limit * std::exp(log_factor / weight), How::interpolated, std::to_string(steps) + " steps measured"};
+  if (steps && limit > 0)
+    return Estimate{limit * std::exp(log_factor / weight), How::interpolated,
+                    std::to_string(steps) + " steps measured"};
 
   double seconds = 0, by_ops = 0;
   int missing = 0;
@@ -109,7 +114,8 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
     seconds += t;
   }
   if (by_ops > seconds / 2)
-    return Estimate{seconds, How::ops, missing ? std::to_string(missing) + " of " + std::to_string(work.size()) + " ops by roofline" : ""};
+    return Estimate{seconds, How::ops,
+                    missing ? std::to_string(missing) + " of " + std::to_string(work.size()) + " ops by roofline" : ""};
   return Estimate{limit, How::roofline, "measured bandwidth and arithmetic of " + device};
 }
 

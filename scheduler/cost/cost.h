@@ -1,4 +1,5 @@
-// What a unit of a model or a move of its hidden rows takes on a device, from a profile. Every answer says how it was got.
+// What a unit of a model or a move of its hidden rows takes on a device, from a profile. Every answer says how it was
+// got.
 #pragma once
 #include <array>
 #include <map>
@@ -9,8 +10,8 @@
 
 namespace switchyard::scheduler {
 
-// Best first. measured: this unit at this step; interpolated: this unit at other steps, scaled by the work; ops: its ops measured
-// at other shapes, scaled by the work; roofline: bytes and operations against the device's measured rates.
+// Best first. measured: this unit at this step; interpolated: this unit at other steps, scaled by the work; ops: its
+// ops measured at other shapes, scaled by the work; roofline: bytes and operations against the device's measured rates.
 enum class How : std::uint8_t { measured, interpolated, ops, roofline };
 const char* to_string(How how);
 

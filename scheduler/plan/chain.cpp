@@ -55,7 +55,8 @@ double to_go(const Chain& c, const std::vector<double>& price, std::vector<doubl
   for (std::size_t u = c.units - 1; u-- > 0;)
     for (std::size_t d = 0; d < c.devices; ++d)
       for (std::size_t e = 0; e < c.devices; ++e)
-        rest[u * c.devices + d] = std::min(rest[u * c.devices + d], c.move_at(u + 1, d, e) + priced(u + 1, e) + rest[(u + 1) * c.devices + e]);
+        rest[u * c.devices + d] = std::min(rest[u * c.devices + d],
+                                           c.move_at(u + 1, d, e) + priced(u + 1, e) + rest[(u + 1) * c.devices + e]);
   double best = never;
   for (std::size_t d = 0; d < c.devices; ++d) best = std::min(best, c.enter[d] + priced(0, d) + rest[d]);
   for (std::size_t p = 0; p < price.size(); ++p) best -= price[p] * static_cast<double>(c.capacity[p]);
@@ -147,7 +148,8 @@ double ascend(const Chain& c, Search& search, std::vector<double>& price, std::v
     if (norm < 1e-18) break;
     double target = search.best_cost < never ? search.best_cost : best + 0.1 * std::abs(best) + 1e-9;
     double step = reach * std::max(1e-6 * std::abs(best), target - value) / norm;
-    for (std::size_t p = 0; p < c.pools; ++p) trial[p] = std::max(0.0, trial[p] + step * over[p] / std::max(1.0, static_cast<double>(c.capacity[p])));
+    for (std::size_t p = 0; p < c.pools; ++p)
+      trial[p] = std::max(0.0, trial[p] + step * over[p] / std::max(1.0, static_cast<double>(c.capacity[p])));
   }
   return best;
 }

@@ -3,9 +3,10 @@
 //   min  enter[x_0] + sum_u cost[u][x_u] + sum_u move[u][x_{u-1}][x_u] + leave[x_last]
 //   s.t. for every pool p:  sum_u bytes[u][x_u][p] + sum_{d used} fixed[d][p] <= capacity[p]
 //
-// Where no pool can overflow, a shortest path is the optimum. Else: prices on memory (a Lagrangian) give a lower bound and good
-// paths, a local search improves them, and labels (cost, bytes, devices used) with dominance either prove the optimum or, cut at
-// a limit, leave a gap that is still a certificate. Deterministic: the limits count labels and rounds, not seconds.
+// Where no pool can overflow, a shortest path is the optimum. Else: prices on memory (a Lagrangian) give a lower bound
+// and good paths, a local search improves them, and labels (cost, bytes, devices used) with dominance either prove the
+// optimum or, cut at a limit, leave a gap that is still a certificate. Deterministic: the limits count labels and
+// rounds, not seconds.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -31,13 +32,15 @@ struct Chain {
   double& move_at(std::size_t u, std::size_t a, std::size_t b) { return move[(u * devices + a) * devices + b]; }
   double move_at(std::size_t u, std::size_t a, std::size_t b) const { return move[(u * devices + a) * devices + b]; }
   std::int64_t& bytes_at(std::size_t u, std::size_t d, std::size_t p) { return bytes[(u * devices + d) * pools + p]; }
-  std::int64_t bytes_at(std::size_t u, std::size_t d, std::size_t p) const { return bytes[(u * devices + d) * pools + p]; }
+  std::int64_t bytes_at(std::size_t u, std::size_t d, std::size_t p) const {
+    return bytes[(u * devices + d) * pools + p];
+  }
   std::int64_t fixed_at(std::size_t d, std::size_t p) const { return fixed[d * pools + p]; }
 };
 
 using Placement = std::vector<std::size_t>;  // a device per unit
 
-double cost_of(const Chain& chain, const Placement& x);  // never: a unit is refused there
+double cost_of(const Chain& chain, const Placement& x);                      // never: a unit is refused there
 std::vector<std::int64_t> bytes_of(const Chain& chain, const Placement& x);  // per pool
 bool fits(const Chain& chain, const Placement& x);
 
@@ -47,11 +50,11 @@ struct ChainOptions {
 };
 
 struct ChainResult {
-  Placement placement;      // empty: some unit is refused everywhere
-  double cost = never;      // of the placement
-  double bound = -never;    // no placement that fits costs less; never: none fits (proven)
-  bool fits = false;        // false: the placement is the least overcommitted one that was found
-  bool optimal = false;     // proven
+  Placement placement;    // empty: some unit is refused everywhere
+  double cost = never;    // of the placement
+  double bound = -never;  // no placement that fits costs less; never: none fits (proven)
+  bool fits = false;      // false: the placement is the least overcommitted one that was found
+  bool optimal = false;   // proven
 };
 
 // Never returns an overcommitted placement as one that fits.

@@ -18,33 +18,44 @@ std::string hash_text(std::uint64_t hash) {
 
 }  // namespace
 
-hal::Status check(const Plan& plan, const probes::Machine& machine, const probes::Profile& profile, const PlanRequest& request, const ClaimFunction& claim) {
+hal::Status check(const Plan& plan, const probes::Machine& machine, const probes::Profile& profile,
+                  const PlanRequest& request, const ClaimFunction& claim) {
   if (plan.model_hash != request.model_hash)
-    return wrong("was made for model " + plan.model + " (" + hash_text(plan.model_hash) + "), this is " + request.model + " (" + hash_text(request.model_hash) + ")");
+    return wrong("was made for model " + plan.model + " (" + hash_text(plan.model_hash) + "), this is " +
+                 request.model + " (" + hash_text(request.model_hash) + ")");
   if (plan.machine != probes::key(machine))
-    return wrong("was made for machine " + plan.machine + ", this one is " + probes::key(machine) + " (another chip, driver or memory size)");
+    return wrong("was made for machine " + plan.machine + ", this one is " + probes::key(machine) +
+                 " (another chip, driver or memory size)");
   if (plan.layers.size() != request.units.size())
-    return wrong("places " + std::to_string(plan.layers.size()) + " units, the model has " + std::to_string(request.units.size()));
+    return wrong("places " + std::to_string(plan.layers.size()) + " units, the model has " +
+                 std::to_string(request.units.size()));
   if (plan.context < request.context || plan.sessions < request.sessions)
-    return wrong("keeps memory for " + std::to_string(plan.sessions) + " sessions of " + std::to_string(plan.context) + " tokens, asked are " +
-                 std::to_string(request.sessions) + " of " + std::to_string(request.context));
+    return wrong("keeps memory for " + std::to_string(plan.sessions) + " sessions of " + std::to_string(plan.context) +
+                 " tokens, asked are " + std::to_string(request.sessions) + " of " + std::to_string(request.context));
   CostModel cost(profile);
   HAL_TRY(Problem p, pose(machine, cost, request, claim));
   std::map<std::string, hal::Bytes> rows;
   std::map<std::string, bool> used;
   for (std::size_t u = 0; u < plan.layers.size(); ++u) {
     const PlannedLayer& layer = plan.layers[u];
-    if (layer.layer != request.units[u].name) return wrong("unit " + std::to_string(u) + " is called " + layer.layer + ", the model's is " + request.units[u].name);
-    auto found = std::find_if(p.devices.begin(), p.devices.end(), [&](const probes::Door* d) { return d->info.id == layer.device; });
-    if (found == p.devices.end()) return wrong(layer.layer + " is placed on " + layer.device + ", which this machine has not");
+    if (layer.layer != request.units[u].name)
+      return wrong("unit " + std::to_string(u) + " is called " + layer.layer + ", the model's is " +
+                   request.units[u].name);
+    auto found = std::find_if(p.devices.begin(), p.devices.end(),
+                              [&](const probes::Door* d) { return d->info.id == layer.device; });
+    if (found == p.devices.end())
+      return wrong(layer.layer + " is placed on " + layer.device + ", which this machine has not");
     auto d = static_cast<std::size_t>(found - p.devices.begin());
     const Place& place = p.places[u][d];
     if (!place.possible)
-      return wrong(layer.layer + " is placed on " + layer.device + ", which refuses it (" + place.refusals.front().code + "): " + place.refusals.front().detail);
+      return wrong(layer.layer + " is placed on " + layer.device + ", which refuses it (" +
+                   place.refusals.front().code + "): " + place.refusals.front().detail);
     auto pin = p.pinned[u];
     if (pin >= 0 && pin != static_cast<std::int64_t>(d) && p.places[u][static_cast<std::size_t>(pin)].possible)
-      return wrong(layer.layer + " is pinned to " + p.devices[static_cast<std::size_t>(pin)]->info.id + ", and placed on " + layer.device);
-    if (!std::isfinite(layer.seconds) || layer.seconds < 0) return wrong(layer.layer + " is predicted to take " + std::to_string(layer.seconds) + " s");
+      return wrong(layer.layer + " is pinned to " + p.devices[static_cast<std::size_t>(pin)]->info.id +
+                   ", and placed on " + layer.device);
+    if (!std::isfinite(layer.seconds) || layer.seconds < 0)
+      return wrong(layer.layer + " is predicted to take " + std::to_string(layer.seconds) + " s");
     for (auto r : p.rows_of[d]) rows[p.rows[r].name] += place.bytes + (used[layer.device] ? 0 : p.fixed[d]);
     used[layer.device] = true;
   }
@@ -53,7 +64,9 @@ hal::Status check(const Plan& plan, const probes::Machine& machine, const probes
   for (const Row& row : p.rows) {
     hal::Bytes bytes = rows[row.name];
     if (row.within.empty()) total += bytes;
-    if (bytes > row.capacity) shortage += (shortage.empty() ? "" : "; ") + row.name + " would need " + gigabytes(bytes) + " and has " + gigabytes(row.capacity);
+    if (bytes > row.capacity)
+      shortage += (shortage.empty() ? "" : "; ") + row.name + " would need " + gigabytes(bytes) + " and has " +
+                  gigabytes(row.capacity);
   }
   if (plan.fits && !shortage.empty()) return hal::Error{hal::Code::out_of_memory, "plan: does not fit: " + shortage};
   if (!plan.fits && shortage.empty()) return wrong("says that it does not fit (" + plan.shortage + "), but it does");
@@ -63,8 +76,8 @@ hal::Status check(const Plan& plan, const probes::Machine& machine, const probes
   return hal::ok();
 }
 
-hal::Result<Plan> load_plan(std::string_view text, const probes::Machine& machine, const probes::Profile& profile, const PlanRequest& request,
-                            const ClaimFunction& claim) {
+hal::Result<Plan> load_plan(std::string_view text, const probes::Machine& machine, const probes::Profile& profile,
+                            const PlanRequest& request, const ClaimFunction& claim) {
   HAL_TRY(Plan plan, plan_from_json(text));
   HAL_CHECK(check(plan, machine, profile, request, claim));
   return plan;

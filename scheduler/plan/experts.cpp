@@ -25,7 +25,9 @@ hal::Constant slice(const hal::Constant& c, hal::Tensor& t, std::int64_t from, s
   hal::Bytes one = hal::max_bytes(t) / static_cast<hal::Bytes>(t.shape[0].max);
   t.shape[0] = hal::Dim::fixed(to - from);
   part.key = derived(c.key, from, to);
-  if (!c.data.empty()) part.data = c.data.subspan(static_cast<std::size_t>(one) * static_cast<std::size_t>(from), static_cast<std::size_t>(one) * static_cast<std::size_t>(to - from));
+  if (!c.data.empty())
+    part.data = c.data.subspan(static_cast<std::size_t>(one) * static_cast<std::size_t>(from),
+                               static_cast<std::size_t>(one) * static_cast<std::size_t>(to - from));
   part.source.reset();
   return part;
 }
@@ -68,7 +70,8 @@ class Part {
     std::iota(table->begin() + from, table->begin() + to, 0);
     copy.in[local_in] = static_cast<std::uint32_t>(segment.values.size());
     segment.values.push_back({hal::DType::i32, {hal::Dim::fixed(all)}});
-    segment.constants.push_back({copy.in[local_in], derived(0x6c6f63616c, from, to), std::as_bytes(std::span(*table)), table, std::nullopt});
+    segment.constants.push_back(
+        {copy.in[local_in], derived(0x6c6f63616c, from, to), std::as_bytes(std::span(*table)), table, std::nullopt});
   }
 
   void finish() {
@@ -98,17 +101,22 @@ hal::Result<ExpertSplit> split_experts(const hal::Segment& whole, std::int64_t c
   std::uint32_t at = no_value;
   for (std::uint32_t n = 0; n < whole.nodes.size(); ++n) {
     if (whole.nodes[n].op != "expert_gemm@1") continue;
-    if (at != no_value) return refuse("nodes " + std::to_string(at) + " and " + std::to_string(n) + " both are expert_gemm, expected one");
+    if (at != no_value)
+      return refuse("nodes " + std::to_string(at) + " and " + std::to_string(n) +
+                    " both are expert_gemm, expected one");
     at = n;
   }
   if (at == no_value) return refuse("there is no expert_gemm among " + std::to_string(whole.nodes.size()) + " nodes");
   const hal::Node& node = whole.nodes[at];
   const std::int64_t experts = node.attrs_as<kernels::expert_gemm::Attrs>().experts;
-  if (cut <= 0 || cut >= experts) return hal::Error{hal::Code::invalid_argument, "splitting experts: cut at " + std::to_string(cut) + " of " + std::to_string(experts)};
+  if (cut <= 0 || cut >= experts)
+    return hal::Error{hal::Code::invalid_argument,
+                      "splitting experts: cut at " + std::to_string(cut) + " of " + std::to_string(experts)};
   if (node.in[local_in] != no_value) return refuse("some of its experts are elsewhere already");
   for (std::size_t i = first_weight; i <= last_weight; ++i)
     for (std::uint32_t n = 0; n < whole.nodes.size(); ++n)
-      if (node.in[i] != no_value && n != at && std::count(whole.nodes[n].in.begin(), whole.nodes[n].in.end(), node.in[i]))
+      if (node.in[i] != no_value && n != at &&
+          std::count(whole.nodes[n].in.begin(), whole.nodes[n].in.end(), node.in[i]))
         return refuse("its weights are also used by node " + std::to_string(n));
 
   Part first(whole), second(whole);
@@ -146,7 +154,8 @@ hal::Result<ExpertSplit> split_experts(const hal::Segment& whole, std::int64_t c
     if (v != residual) return second.has(v);
     bool used = false;  // the experts' own residual is added by the first part
     for (std::uint32_t n = at; n < whole.nodes.size(); ++n)
-      for (std::size_t i = 0; i < whole.nodes[n].in.size(); ++i) used = used || (whole.nodes[n].in[i] == v && !(n == at && i == residual_in));
+      for (std::size_t i = 0; i < whole.nodes[n].in.size(); ++i)
+        used = used || (whole.nodes[n].in[i] == v && !(n == at && i == residual_in));
     return used;
   };
   for (std::uint32_t v = 0; v < whole.values.size(); ++v) {

@@ -1,5 +1,6 @@
-// A unit whose mixture of experts is too large for one device, as two units in a row: the first device does everything up to the
-// experts and the experts [0, cut); the second does the others, takes the first's sum as its residual, and does what follows.
+// A unit whose mixture of experts is too large for one device, as two units in a row: the first device does everything
+// up to the experts and the experts [0, cut); the second does the others, takes the first's sum as its residual, and
+// does what follows.
 #pragma once
 #include "hal/result.h"
 #include "hal/segment.h"
@@ -19,8 +20,8 @@ struct ExpertSplit {
   std::vector<Source> outputs;
 };
 
-// 0 < cut < experts. Constants with data are views of the same memory. unsupported: not exactly one expert_gemm with all its
-// experts here, a state that both parts would use, or constants that hold the experts are used elsewhere too.
+// 0 < cut < experts. Constants with data are views of the same memory. unsupported: not exactly one expert_gemm with
+// all its experts here, a state that both parts would use, or constants that hold the experts are used elsewhere too.
 hal::Result<ExpertSplit> split_experts(const hal::Segment& whole, std::int64_t cut);
 
 }  // namespace switchyard::scheduler

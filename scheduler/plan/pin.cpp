@@ -30,10 +30,12 @@ hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units,
     if (u.layer < 0) names += ", " + u.name;
   }
   auto wrong = [&](const std::string& why) {
-    return hal::Error{hal::Code::invalid_argument, "pin '" + std::string(text) + "': " + why + "; there are layers 0-" + std::to_string(layers - 1) + names + ", all"};
+    return hal::Error{hal::Code::invalid_argument, "pin '" + std::string(text) + "': " + why + "; there are layers 0-" +
+                                                       std::to_string(layers - 1) + names + ", all"};
   };
   auto equals = text.rfind('=');
-  if (units.empty() || equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) return wrong("expected UNITS=DEVICE");
+  if (units.empty() || equals == std::string_view::npos || equals == 0 || equals + 1 == text.size())
+    return wrong("expected UNITS=DEVICE");
   std::string_view who = text.substr(0, equals);
   HAL_TRY(probes::Choice choice, probes::resolve(machine, text.substr(equals + 1)));
   Pin pin{0, units.size() - 1, choice.id};
@@ -52,7 +54,8 @@ hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units,
     for (std::size_t u = 0; u < units.size() && (whole || !found); ++u) {
       std::string_view name = units[u].name;
       if ((whole ? name : name.substr(0, name.find(' '))) != who) continue;
-      if (!whole && std::count_if(units.begin(), units.end(), [&](const Unit& v) { return v.name.substr(0, v.name.find(' ')) == who; }) > 1)
+      if (!whole && std::count_if(units.begin(), units.end(),
+                                  [&](const Unit& v) { return v.name.substr(0, v.name.find(' ')) == who; }) > 1)
         return wrong("more than one unit is called so");
       pin.first = pin.last = u;
       ++found;

@@ -1,8 +1,9 @@
-// Plan: who gets what and why. Made from a machine, a profile and a model's units; kept as JSON ("switchyard.plan/1", sorted
-// keys); bound to model and machine. Every plan made or loaded passes check().
+// Plan: who gets what and why. Made from a machine, a profile and a model's units; kept as JSON ("switchyard.plan/1",
+// sorted keys); bound to model and machine. Every plan made or loaded passes check().
 //
-// What is counted per device: a unit's weights as the device holds them, its state for all sessions at the context (and one
-// spare slot), and once per device used the largest scratch of any unit. Weights that two units share are counted twice.
+// What is counted per device: a unit's weights as the device holds them, its state for all sessions at the context (and
+// one spare slot), and once per device used the largest scratch of any unit. Weights that two units share are counted
+// twice.
 #pragma once
 #include <functional>
 #include <optional>
@@ -16,10 +17,10 @@ namespace switchyard::scheduler {
 
 // A part of the chain that is placed as one: the embedding, a layer, the head.
 struct Unit {
-  std::string name;            // "layer 3 (mamba)"
-  std::int64_t layer = -1;     // its number, for pins; -1: not a layer
-  hal::Segment segment;        // constants need no data
-  hal::Bytes state = 0;        // of one session at the context, in bytes
+  std::string name;         // "layer 3 (mamba)"
+  std::int64_t layer = -1;  // its number, for pins; -1: not a layer
+  hal::Segment segment;     // constants need no data
+  hal::Bytes state = 0;     // of one session at the context, in bytes
 };
 
 // latency: one session's next token. throughput: a step with one row of every session. ttft: a prompt of one session.
@@ -33,22 +34,24 @@ struct Pin {
   std::size_t first = 0, last = 0;
   std::string device;  // a door's id
 };
-// "0-11=vulkan:0", "3=cpu", "head=cpu:0", "layer 3 (mamba)=cpu", "all=auto": numbers are layers; a name is a unit's, or its first
-// word where that is unique. The device as probes::resolve takes it. invalid_argument names the units there are.
+// "0-11=vulkan:0", "3=cpu", "head=cpu:0", "layer 3 (mamba)=cpu", "all=auto": numbers are layers; a name is a unit's, or
+// its first word where that is unique. The device as probes::resolve takes it. invalid_argument names the units there
+// are.
 hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units, const probes::Machine& machine);
 
 struct PlanRequest {
-  std::string model;             // for people
+  std::string model;  // for people
   std::uint64_t model_hash = 0;
   std::vector<Unit> units;
-  std::int64_t context = 4096;   // tokens of every session that memory is kept for; decode steps are costed at the full context
+  std::int64_t context =
+      4096;  // tokens of every session that memory is kept for; decode steps are costed at the full context
   std::int64_t sessions = 1;
-  std::int64_t prompt = 512;     // tokens of the prefill that is predicted
-  std::int64_t chunk = 256;      // rows of one prefill step
+  std::int64_t prompt = 512;  // tokens of the prefill that is predicted
+  std::int64_t chunk = 256;   // rows of one prefill step
   Mode mode = Mode::latency;
   std::vector<Pin> pins;
-  std::string device;            // a door's id: everything there; what it declines goes elsewhere, unless strict
-  bool strict = false;           // with `device` or pins: fail with every op, shape and reason instead
+  std::string device;   // a door's id: everything there; what it declines goes elsewhere, unless strict
+  bool strict = false;  // with `device` or pins: fail with every op, shape and reason instead
 };
 
 struct Refusal {
@@ -98,24 +101,25 @@ struct Plan {
   std::vector<std::string> devices() const;  // one per unit
 };
 
-// A plan on one device is preferred to one on several that is better by no more than this share: measurements are not that
-// exact. Such a plan is not called optimal; its gap is shown.
+// A plan on one device is preferred to one on several that is better by no more than this share: measurements are not
+// that exact. Such a plan is not called optimal; its gap is shown.
 inline constexpr double simple_enough = 0.01;
 
-// What a device would take of a unit: the default asks the kernel library with the door's Info, so that plans can be made for a
-// machine that is not here.
+// What a device would take of a unit: the default asks the kernel library with the door's Info, so that plans can be
+// made for a machine that is not here.
 using ClaimFunction = std::function<hal::Claim(const hal::Info&, const hal::Segment&)>;
 
-// A plan that does not fit comes back with fits == false and what it would take. Errors: unsupported (energy; strict; a unit that
-// every device declines, with all reasons), invalid_argument (pins that contradict each other, no units), unavailable (no device
-// has been measured).
+// A plan that does not fit comes back with fits == false and what it would take. Errors: unsupported (energy; strict; a
+// unit that every device declines, with all reasons), invalid_argument (pins that contradict each other, no units),
+// unavailable (no device has been measured).
 hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profile& profile, const PlanRequest& request,
                             const ClaimFunction& claim = {});
 
-// Every unit placed once, on a device that is there and claims it; memory within its pools, counted afresh; pins respected; the
-// model and machine those the plan was made for. A plan that says it does not fit passes only if it does not.
-hal::Status check(const Plan& plan, const probes::Machine& machine, const probes::Profile& profile, const PlanRequest& request,
-                  const ClaimFunction& claim = {});
+// Every unit placed once, on a device that is there and claims it; memory within its pools, counted afresh; pins
+// respected; the model and machine those the plan was made for. A plan that says it does not fit passes only if it does
+// not.
+hal::Status check(const Plan& plan, const probes::Machine& machine, const probes::Profile& profile,
+                  const PlanRequest& request, const ClaimFunction& claim = {});
 
 std::string to_json(const Plan& plan);
 // io: another schema or a broken file.

@@ -15,16 +15,19 @@ std::string hash_text(std::uint64_t hash) {
 }
 
 Json layer_json(const PlannedLayer& l) {
-  Json j{{"layer", l.layer}, {"device", l.device}, {"seconds", l.seconds}, {"bytes", l.bytes}, {"how", l.how}, {"detail", l.detail},
-         {"runner_up", nullptr}, {"refused", Json::array()}};
-  if (l.runner_up) j["runner_up"] = {{"device", l.runner_up->device}, {"seconds", l.runner_up->seconds}, {"why", l.runner_up->why}};
-  for (const Refusal& r : l.refused) j["refused"].push_back({{"device", r.device}, {"code", r.code}, {"detail", r.detail}});
+  Json j{{"layer", l.layer}, {"device", l.device}, {"seconds", l.seconds}, {"bytes", l.bytes},
+         {"how", l.how},     {"detail", l.detail}, {"runner_up", nullptr}, {"refused", Json::array()}};
+  if (l.runner_up)
+    j["runner_up"] = {{"device", l.runner_up->device}, {"seconds", l.runner_up->seconds}, {"why", l.runner_up->why}};
+  for (const Refusal& r : l.refused)
+    j["refused"].push_back({{"device", r.device}, {"code", r.code}, {"detail", r.detail}});
   return j;
 }
 
 PlannedLayer layer_from(const Json& j) {
   PlannedLayer l{j.at("layer"), j.at("device"), j.at("seconds"), j.at("bytes"), j.at("how"), j.at("detail"), {}, {}};
-  if (const Json& r = j.at("runner_up"); !r.is_null()) l.runner_up = RunnerUp{r.at("device"), r.at("seconds"), r.at("why")};
+  if (const Json& r = j.at("runner_up"); !r.is_null())
+    l.runner_up = RunnerUp{r.at("device"), r.at("seconds"), r.at("why")};
   for (const Json& r : j.at("refused")) l.refused.push_back({r.at("device"), r.at("code"), r.at("detail")});
   return l;
 }
@@ -40,7 +43,8 @@ Plan read(const Json& j) {
   p.fits = j.at("fits");
   p.shortage = j.at("shortage");
   p.total_bytes = j.at("memory").at("total_bytes");
-  for (const Json& m : j.at("memory").at("pools")) p.pools.push_back({m.at("pool"), m.at("bytes"), m.at("capacity"), m.value("within", std::string())});
+  for (const Json& m : j.at("memory").at("pools"))
+    p.pools.push_back({m.at("pool"), m.at("bytes"), m.at("capacity"), m.value("within", std::string())});
   const Json& predicted = j.at("predicted");
   p.step_seconds = predicted.at("step_seconds");
   p.step_rows = predicted.at("step_rows");
@@ -54,7 +58,8 @@ Plan read(const Json& j) {
   p.gap = j.at("gap");
   p.optimal = j.at("optimal");
   for (const Json& l : j.at("layers")) p.layers.push_back(layer_from(l));
-  for (const Json& m : j.at("moves")) p.moves.push_back({m.at("before"), m.at("from"), m.at("to"), m.at("bytes"), m.at("seconds"), m.at("how")});
+  for (const Json& m : j.at("moves"))
+    p.moves.push_back({m.at("before"), m.at("from"), m.at("to"), m.at("bytes"), m.at("seconds"), m.at("how")});
   return p;
 }
 
@@ -70,8 +75,13 @@ std::string to_json(const Plan& p) {
          {"fits", p.fits},
          {"shortage", p.shortage},
          {"memory", {{"total_bytes", p.total_bytes}, {"pools", Json::array()}}},
-         {"predicted", {{"step_seconds", p.step_seconds}, {"step_rows", p.step_rows}, {"step_past", p.step_past}, {"prefill_seconds", p.prefill_seconds},
-                        {"prefill_tokens", p.prompt}, {"tokens_per_second", p.tokens_per_second}}},
+         {"predicted",
+          {{"step_seconds", p.step_seconds},
+           {"step_rows", p.step_rows},
+           {"step_past", p.step_past},
+           {"prefill_seconds", p.prefill_seconds},
+           {"prefill_tokens", p.prompt},
+           {"tokens_per_second", p.tokens_per_second}}},
          {"objective", p.objective},
          {"objective_bound", p.objective_bound},
          {"lower_bound_seconds", p.lower_bound_seconds},
@@ -86,7 +96,12 @@ std::string to_json(const Plan& p) {
   }
   for (const PlannedLayer& l : p.layers) j["layers"].push_back(layer_json(l));
   for (const Move& m : p.moves)
-    j["moves"].push_back({{"before", m.before}, {"from", m.from}, {"to", m.to}, {"bytes", m.bytes}, {"seconds", m.seconds}, {"how", m.how}});
+    j["moves"].push_back({{"before", m.before},
+                          {"from", m.from},
+                          {"to", m.to},
+                          {"bytes", m.bytes},
+                          {"seconds", m.seconds},
+                          {"how", m.how}});
   return j.dump(1) + "\n";
 }
 

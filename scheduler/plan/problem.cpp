@@ -43,7 +43,8 @@ std::string shapes_of(const hal::Segment& s, const hal::Node& n) {
 }
 
 // Why a device would not take the unit; empty: it would, and bytes and scratch are set.
-std::vector<Refusal> consider(const hal::Info& info, const hal::Segment& segment, const ClaimFunction& ask, Place& place, bool& one_sequence) {
+std::vector<Refusal> consider(const hal::Info& info, const hal::Segment& segment, const ClaimFunction& ask,
+                              Place& place, bool& one_sequence) {
   std::vector<Refusal> refusals;
   hal::Claim claim = ask(info, segment);
   for (const hal::Declined& d : claim.declined) {
@@ -61,8 +62,9 @@ std::vector<Refusal> consider(const hal::Info& info, const hal::Segment& segment
   for (const hal::Constant& c : segment.constants) {
     hal::Bytes bytes = hal::max_bytes(segment.values[c.value]);
     if (info.limits.max_buffer && bytes > info.limits.max_buffer)
-      refusals.push_back({info.id, "too_large", "a weight " + kernels::to_string(segment.values[c.value]) + " of " + gigabytes(bytes) +
-                                                    "; its largest buffer is " + gigabytes(info.limits.max_buffer)});
+      refusals.push_back({info.id, "too_large",
+                          "a weight " + kernels::to_string(segment.values[c.value]) + " of " + gigabytes(bytes) +
+                              "; its largest buffer is " + gigabytes(info.limits.max_buffer)});
   }
   return refusals;
 }
@@ -77,10 +79,14 @@ hal::Status set_pins(const PlanRequest& request, Problem& p) {
   for (const Pin& pin : request.pins) {
     HAL_TRY(std::int64_t d, index(pin.device));
     if (pin.first > pin.last || pin.last >= request.units.size())
-      return hal::Error{hal::Code::invalid_argument, "pin of units " + std::to_string(pin.first) + " to " + std::to_string(pin.last) + " of " + std::to_string(request.units.size())};
+      return hal::Error{hal::Code::invalid_argument, "pin of units " + std::to_string(pin.first) + " to " +
+                                                         std::to_string(pin.last) + " of " +
+                                                         std::to_string(request.units.size())};
     for (std::size_t u = pin.first; u <= pin.last; ++u) {
       if (p.pinned[u] >= 0 && p.pinned[u] != d)
-        return hal::Error{hal::Code::invalid_argument, request.units[u].name + " is pinned to both " + p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id + " and " + pin.device};
+        return hal::Error{hal::Code::invalid_argument, request.units[u].name + " is pinned to both " +
+                                                           p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id +
+                                                           " and " + pin.device};
       p.pinned[u] = d;
     }
   }
@@ -117,7 +123,8 @@ std::string reasons(const std::vector<Refusal>& refusals) {
 
 }  // namespace
 
-Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to, bool prefill) const {
+Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from,
+                       std::int64_t to, bool prefill) const {
   Step s = step;
   if (prefill) s = {chunk, 1, 0, 1};
   auto id = [&](std::int64_t d) { return d < 0 ? std::string() : devices[static_cast<std::size_t>(d)]->info.id; };
@@ -143,27 +150,38 @@ Chain Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, boo
       for (auto r : rows_of[d]) c.bytes_at(u, d, r) = static_cast<std::int64_t>(place.bytes);
       for (std::size_t e = 0; u && e < devices.size(); ++e)
         c.move_at(u, e, d) = scale * move(cost, request, u, static_cast<std::int64_t>(e), at, prefill).seconds;
-      if (!place.possible || (with_pins && pinned[u] >= 0 && pinned[u] != at && places[u][static_cast<std::size_t>(pinned[u])].possible)) continue;
-      double share = static_cast<double>(place.bytes) / std::max(1.0, static_cast<double>(rows[rows_of[d].front()].capacity));
+      if (!place.possible ||
+          (with_pins && pinned[u] >= 0 && pinned[u] != at && places[u][static_cast<std::size_t>(pinned[u])].possible))
+        continue;
+      double share =
+          static_cast<double>(place.bytes) / std::max(1.0, static_cast<double>(rows[rows_of[d].front()].capacity));
       c.cost_at(u, d) = (memory ? share : 0) + scale * (prefill ? place.prefill : place.decode).seconds;
     }
   }
   return c;
 }
 
-hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request, const ClaimFunction& claim) {
+hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
+                          const ClaimFunction& claim) {
   if (request.mode == Mode::energy)
-    return hal::Error{hal::Code::unsupported, "mode energy needs measured energy per device, and no profile has it yet; modes: latency, ttft, throughput, memory"};
+    return hal::Error{hal::Code::unsupported,
+                      "mode energy needs measured energy per device, and no profile has it yet; modes: latency, ttft, "
+                      "throughput, memory"};
   if (request.units.empty()) return hal::Error{hal::Code::invalid_argument, "a plan for a model without units"};
   if (request.sessions < 1 || request.context < 1 || request.prompt < 1 || request.chunk < 1)
-    return hal::Error{hal::Code::invalid_argument, "a plan for " + std::to_string(request.sessions) + " sessions, context " + std::to_string(request.context) +
-                                                       ", prompt " + std::to_string(request.prompt) + ", chunk " + std::to_string(request.chunk) + ": all must be at least 1"};
+    return hal::Error{hal::Code::invalid_argument, "a plan for " + std::to_string(request.sessions) +
+                                                       " sessions, context " + std::to_string(request.context) +
+                                                       ", prompt " + std::to_string(request.prompt) + ", chunk " +
+                                                       std::to_string(request.chunk) + ": all must be at least 1"};
   static const kernels::Library library;
-  ClaimFunction ask = claim ? claim : [](const hal::Info& info, const hal::Segment& s) { return library.claim(s, info); };
+  ClaimFunction ask =
+      claim ? claim : [](const hal::Info& info, const hal::Segment& s) { return library.claim(s, info); };
   Problem p;
   p.devices = machine.doors();
-  if (p.devices.empty()) return hal::Error{hal::Code::unavailable, "this machine has no device; see: switchyard doctor"};
-  if (p.devices.size() > 64) return hal::Error{hal::Code::unsupported, std::to_string(p.devices.size()) + " devices; a plan takes at most 64"};
+  if (p.devices.empty())
+    return hal::Error{hal::Code::unavailable, "this machine has no device; see: switchyard doctor"};
+  if (p.devices.size() > 64)
+    return hal::Error{hal::Code::unsupported, std::to_string(p.devices.size()) + " devices; a plan takes at most 64"};
   set_rows(machine, p);
   HAL_CHECK(set_pins(request, p));
   const std::int64_t rows = request.mode == Mode::throughput ? request.sessions : 1;
@@ -182,7 +200,8 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
       Place& place = row.emplace_back();
       bool one_sequence = false;
       place.refusals = consider(info, unit.segment, ask, place, one_sequence);
-      place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) + unit.state * static_cast<hal::Bytes>(request.sessions + 1);
+      place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) +
+                    unit.state * static_cast<hal::Bytes>(request.sessions + 1);
       Step step = p.step;
       if (one_sequence) step.rows = step.sequences = step.logits = 1;
       auto decode = cost.unit(info.id, unit.segment, step), whole = cost.unit(info.id, unit.segment, prefill);
@@ -196,17 +215,23 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
         place.refusals.push_back({info.id, "not_measured", (decode ? whole : decode).error().message});
       }
       place.possible = place.refusals.empty();
-      if (place.possible) p.fixed[d] = std::max(p.fixed[d], place.scratch);
-      else all.insert(all.end(), place.refusals.begin(), place.refusals.end());
+      if (place.possible)
+        p.fixed[d] = std::max(p.fixed[d], place.scratch);
+      else
+        all.insert(all.end(), place.refusals.begin(), place.refusals.end());
     }
     if (std::none_of(row.begin(), row.end(), [](const Place& place) { return place.possible; })) {
-      if (!any_measured && std::all_of(all.begin(), all.end(), [](const Refusal& r) { return r.code == "not_measured"; }))
-        return hal::Error{hal::Code::unavailable, "no device of this machine has been measured; run: switchyard profile"};
+      if (!any_measured &&
+          std::all_of(all.begin(), all.end(), [](const Refusal& r) { return r.code == "not_measured"; }))
+        return hal::Error{hal::Code::unavailable,
+                          "no device of this machine has been measured; run: switchyard profile"};
       return hal::Error{hal::Code::unsupported, "no device takes " + unit.name + ":" + reasons(all)};
     }
     if (request.strict && p.pinned[u] >= 0 && !row[static_cast<std::size_t>(p.pinned[u])].possible)
-      return hal::Error{hal::Code::unsupported, "strict: " + unit.name + " must run on " + p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id + ", which declines it:" +
-                                                    reasons(row[static_cast<std::size_t>(p.pinned[u])].refusals)};
+      return hal::Error{hal::Code::unsupported,
+                        "strict: " + unit.name + " must run on " +
+                            p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id +
+                            ", which declines it:" + reasons(row[static_cast<std::size_t>(p.pinned[u])].refusals)};
   }
   return p;
 }

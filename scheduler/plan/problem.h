@@ -9,7 +9,7 @@ namespace switchyard::scheduler {
 struct Place {  // of a unit on a device
   bool possible = false;
   std::vector<Refusal> refusals;
-  Estimate decode, prefill;        // of one step; of the whole prompt
+  Estimate decode, prefill;  // of one step; of the whole prompt
   hal::Bytes bytes = 0, scratch = 0;
 };
 
@@ -28,16 +28,18 @@ struct Problem {
   probes::Step step;
   std::int64_t chunks = 0, chunk = 0;
 
-  Estimate move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to, bool prefill) const;
+  Estimate move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to,
+                bool prefill) const;
   Chain chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const;
 };
 
 // Bytes of hidden rows (or tokens, or logits) that cross the border before `unit`; unit == units: after the last.
 double border_bytes(const PlanRequest& request, std::size_t unit, const probes::Step& step);
 
-hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request, const ClaimFunction& claim);
+hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
+                          const ClaimFunction& claim);
 
-std::string gigabytes(hal::Bytes bytes);     // "4.21 GB"
-std::string milliseconds(double seconds);    // "3.21 ms"
+std::string gigabytes(hal::Bytes bytes);   // "4.21 GB"
+std::string milliseconds(double seconds);  // "3.21 ms"
 
 }  // namespace switchyard::scheduler

@@ -16,7 +16,8 @@ void Search::put(std::size_t u, std::size_t d) {
   std::size_t old = x_[u];
   bool leaves = --count_[old] == 0, arrives = ++count_[d] == 1;
   for (std::size_t p = 0; p < c_.pools; ++p)
-    used_[p] += c_.bytes_at(u, d, p) - c_.bytes_at(u, old, p) + (arrives ? c_.fixed_at(d, p) : 0) - (leaves ? c_.fixed_at(old, p) : 0);
+    used_[p] += c_.bytes_at(u, d, p) - c_.bytes_at(u, old, p) + (arrives ? c_.fixed_at(d, p) : 0) -
+                (leaves ? c_.fixed_at(old, p) : 0);
   x_[u] = d;
 }
 
@@ -28,7 +29,8 @@ double Search::around(std::size_t u, std::size_t d) const {
 double Search::over() const {
   double total = 0;
   for (std::size_t p = 0; p < c_.pools; ++p)
-    if (used_[p] > c_.capacity[p]) total += static_cast<double>(used_[p] - c_.capacity[p]) / std::max(1.0, static_cast<double>(c_.capacity[p]));
+    if (used_[p] > c_.capacity[p])
+      total += static_cast<double>(used_[p] - c_.capacity[p]) / std::max(1.0, static_cast<double>(c_.capacity[p]));
   return total;
 }
 
@@ -79,8 +81,10 @@ void Search::descend() {
         std::size_t old = x_[u];
         if (d == old || !better(around(u, d) - around(u, old))) continue;
         put(u, d);
-        if (over() > 0) put(u, old);
-        else again = true;
+        if (over() > 0)
+          put(u, old);
+        else
+          again = true;
       }
     for (std::size_t u = 0; u < c_.units && !again; ++u)
       for (std::size_t d = 0; d < c_.devices && !again; ++d) {
@@ -151,9 +155,11 @@ bool dominates(const Label& a, const Label& b) {
 
 }  // namespace
 
-double search_labels(const Chain& c, const std::vector<double>& price, const std::vector<double>& rest, std::size_t limit, Search& search) {
+double search_labels(const Chain& c, const std::vector<double>& price, const std::vector<double>& rest,
+                     std::size_t limit, Search& search) {
   std::vector<std::vector<Label>> levels(c.units);
-  std::vector<std::vector<std::int64_t>> least(c.units + 1, std::vector<std::int64_t>(c.pools, 0));  // of the units from here on
+  std::vector<std::vector<std::int64_t>> least(c.units + 1,
+                                               std::vector<std::int64_t>(c.pools, 0));  // of the units from here on
   for (std::size_t u = c.units; u-- > 0;)
     for (std::size_t p = 0; p < c.pools; ++p) {
       std::int64_t smallest = std::numeric_limits<std::int64_t>::max();
@@ -188,10 +194,12 @@ double search_labels(const Chain& c, const std::vector<double>& price, const std
         // Rounding of the prices must not throw the optimum away.
         if (possible && l.bound < search.best_cost + 1e-9 * std::abs(search.best_cost)) fresh.push_back(std::move(l));
       }
-      std::sort(fresh.begin(), fresh.end(), [](const Label& a, const Label& b) { return a.cost != b.cost ? a.cost < b.cost : a.bytes < b.bytes; });
+      std::sort(fresh.begin(), fresh.end(),
+                [](const Label& a, const Label& b) { return a.cost != b.cost ? a.cost < b.cost : a.bytes < b.bytes; });
       std::size_t first = level.size();
       for (Label& l : fresh)
-        if (std::none_of(level.begin() + static_cast<std::ptrdiff_t>(first), level.end(), [&](const Label& k) { return dominates(k, l); }))
+        if (std::none_of(level.begin() + static_cast<std::ptrdiff_t>(first), level.end(),
+                         [&](const Label& k) { return dominates(k, l); }))
           level.push_back(std::move(l));
     }
     if (level.size() > limit) {

@@ -38,6 +38,7 @@ class Search {
 };
 
 // Returns a lower bound on all placements that fit (never: there is none) and offers the best it meets.
-double search_labels(const Chain& chain, const std::vector<double>& price, const std::vector<double>& rest, std::size_t limit, Search& search);
+double search_labels(const Chain& chain, const std::vector<double>& price, const std::vector<double>& rest,
+                     std::size_t limit, Search& search);
 
 }  // namespace switchyard::scheduler

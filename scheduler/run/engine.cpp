@@ -9,16 +9,19 @@ using namespace hal;
 
 Session::~Session() { engine_.forget(*this); }
 
-Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<DeviceRef> devices, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<DeviceRef> devices,
+                                             const EngineOptions& options) {
   std::unique_ptr<Engine> engine(new Engine(std::move(model), options));
   const std::int64_t units = models::unit_count(engine->model_);
   if (static_cast<std::int64_t>(devices.size()) != units)
-    return Error{Code::invalid_argument, "engine: " + std::to_string(devices.size()) + " devices for " + std::to_string(units) + " units"};
+    return Error{Code::invalid_argument,
+                 "engine: " + std::to_string(devices.size()) + " devices for " + std::to_string(units) + " units"};
   for (std::int64_t first = 0; first < units;) {
     std::int64_t last = first + 1;
     while (last < units && devices[static_cast<std::size_t>(last)] == devices[static_cast<std::size_t>(first)]) ++last;
     DeviceRef device = devices[static_cast<std::size_t>(first)];
-    if (options.progress) options.progress("loading " + device->info().id, static_cast<double>(first) / static_cast<double>(units));
+    if (options.progress)
+      options.progress("loading " + device->info().id, static_cast<double>(first) / static_cast<double>(units));
     HAL_TRY(auto stage, Stage::make(device, engine->model_, first, last, options));
     engine->stages_.push_back(std::move(stage));
     first = last;
@@ -37,32 +40,39 @@ Result<std::unique_ptr<Session>> Engine::create_session() {
 void Engine::forget(const Session& session) {
   for (auto& stage : stages_) stage->forget(session.id_);
   slots_.give_back(session.slot_);
-  if (session.mark_ && session.mark_->slot > 0 && session.mark_->slot != session.slot_) slots_.give_back(session.mark_->slot);
+  if (session.mark_ && session.mark_->slot > 0 && session.mark_->slot != session.slot_)
+    slots_.give_back(session.mark_->slot);
 }
 
 Status Engine::check(std::span<const StepItem> items) const {
   std::int64_t rows = 0;
   std::set<const Session*> seen;
   for (const StepItem& item : items) {
-    if (!item.session || item.tokens.empty()) return Error{Code::invalid_argument, "step: an item without session or tokens"};
+    if (!item.session || item.tokens.empty())
+      return Error{Code::invalid_argument, "step: an item without session or tokens"};
     if (!seen.insert(item.session).second)
-      return Error{Code::invalid_argument, "step: session " + std::to_string(item.session->id_) + " stands in it twice"};
+      return Error{Code::invalid_argument,
+                   "step: session " + std::to_string(item.session->id_) + " stands in it twice"};
     for (std::size_t i = 0; i < item.tokens.size(); ++i)
       if (item.tokens[i] < 0 || item.tokens[i] >= model_.config.vocab)
-        return Error{Code::invalid_argument, "token " + std::to_string(item.tokens[i]) + " at position " + std::to_string(i) +
-                                                 " is outside the vocabulary of " + std::to_string(model_.config.vocab) + " (0 .. " +
+        return Error{Code::invalid_argument, "token " + std::to_string(item.tokens[i]) + " at position " +
+                                                 std::to_string(i) + " is outside the vocabulary of " +
+                                                 std::to_string(model_.config.vocab) + " (0 .. " +
                                                  std::to_string(model_.config.vocab - 1) + ")"};
     rows += static_cast<std::int64_t>(item.tokens.size());
     auto length = static_cast<std::int64_t>(item.session->log_.size() + item.tokens.size());
     if (length > options_.context)
-      return Error{Code::invalid_argument, "session " + std::to_string(item.session->id_) + " would have " + std::to_string(length) +
-                                               " tokens; this engine was opened for a context of " + std::to_string(options_.context)};
+      return Error{Code::invalid_argument,
+                   "session " + std::to_string(item.session->id_) + " would have " + std::to_string(length) +
+                       " tokens; this engine was opened for a context of " + std::to_string(options_.context)};
   }
   if (items.empty()) return Error{Code::invalid_argument, "step: no items"};
   if (rows > options_.max_rows)
-    return Error{Code::invalid_argument, "step: " + std::to_string(rows) + " rows; at most " + std::to_string(options_.max_rows) + " (use feed)"};
+    return Error{Code::invalid_argument, "step: " + std::to_string(rows) + " rows; at most " +
+                                             std::to_string(options_.max_rows) + " (use feed)"};
   if (static_cast<std::int64_t>(items.size()) > options_.max_sequences)
-    return Error{Code::invalid_argument, "step: " + std::to_string(items.size()) + " sessions; at most " + std::to_string(options_.max_sequences)};
+    return Error{Code::invalid_argument, "step: " + std::to_string(items.size()) + " sessions; at most " +
+                                             std::to_string(options_.max_sequences)};
   return ok();
 }
 
@@ -84,7 +94,8 @@ Result<StepResult> Engine::run(std::span<const StepItem> items) {
     tables.tokens.insert(tables.tokens.end(), item.tokens.begin(), item.tokens.end());
     for (std::int32_t i = 0; i < n; ++i) {
       tables.positions.push_back(past + i);
-      if (item.logits == WantLogits::all || (item.logits == WantLogits::last && i == n - 1)) tables.logit_rows.push_back(row + i);
+      if (item.logits == WantLogits::all || (item.logits == WantLogits::last && i == n - 1))
+        tables.logit_rows.push_back(row + i);
     }
   }
 
@@ -129,7 +140,8 @@ Status Engine::replay(Session& session) {
   session.log_.clear();
   session.state_slot_ = 0;
   session.stale_ = false;
-  Result<std::vector<float>> fed = log.empty() ? Result<std::vector<float>>(std::vector<float>{}) : feed(session, log, WantLogits::none);
+  Result<std::vector<float>> fed =
+      log.empty() ? Result<std::vector<float>>(std::vector<float>{}) : feed(session, log, WantLogits::none);
   if (fed) return ok();
   session.log_ = std::move(log);
   session.stale_ = true;
@@ -151,7 +163,8 @@ Result<std::vector<float>> Engine::feed(Session& session, std::span<const std::i
 
 Status Engine::mark(Session& session) {
   if (session.stale_) HAL_CHECK(replay(session));
-  if (session.mark_ && session.mark_->slot > 0 && session.mark_->slot != session.state_slot_) slots_.give_back(session.mark_->slot);
+  if (session.mark_ && session.mark_->slot > 0 && session.mark_->slot != session.state_slot_)
+    slots_.give_back(session.mark_->slot);
   session.mark_ = Session::Mark{session.state_slot_, session.log_.size()};
   if (session.state_slot_ == session.slot_) {  // the next step must leave its state elsewhere
     session.slot_ = slots_.take();
@@ -161,7 +174,8 @@ Status Engine::mark(Session& session) {
 }
 
 Status Engine::rollback(Session& session) {
-  if (!session.mark_) return Error{Code::invalid_argument, "rollback: session " + std::to_string(session.id_) + " has no mark"};
+  if (!session.mark_)
+    return Error{Code::invalid_argument, "rollback: session " + std::to_string(session.id_) + " has no mark"};
   session.state_slot_ = session.mark_->slot;
   session.log_.resize(session.mark_->length);
   session.stale_ = false;
@@ -170,22 +184,28 @@ Status Engine::rollback(Session& session) {
 }
 
 Result<SessionState> Engine::save(const Session& session) const {
-  if (session.stale_) return Error{Code::invalid_argument, "save: session " + std::to_string(session.id_) + " must be replayed first; run a step"};
+  if (session.stale_)
+    return Error{Code::invalid_argument,
+                 "save: session " + std::to_string(session.id_) + " must be replayed first; run a step"};
   SessionState state{model_.content_hash, options_.kv, session.log_, {}};
   if (session.log_.empty()) return state;
   for (const auto& stage : stages_)
-    HAL_CHECK(stage->save(session.id_, session.state_slot_, static_cast<std::int64_t>(session.log_.size()), state.layers));
+    HAL_CHECK(
+        stage->save(session.id_, session.state_slot_, static_cast<std::int64_t>(session.log_.size()), state.layers));
   return state;
 }
 
 Result<std::unique_ptr<Session>> Engine::restore(const SessionState& state) {
   if (state.model_hash != model_.content_hash)
-    return Error{Code::invalid_argument, "restore: the state belongs to model " + std::to_string(state.model_hash) + ", this engine runs " +
-                                             model_.name + " (" + std::to_string(model_.content_hash) + ")"};
+    return Error{Code::invalid_argument, "restore: the state belongs to model " + std::to_string(state.model_hash) +
+                                             ", this engine runs " + model_.name + " (" +
+                                             std::to_string(model_.content_hash) + ")"};
   if (state.kv != options_.kv)
-    return Error{Code::invalid_argument, std::string("restore: the state's KV cache is ") + hal::to_string(state.kv) + ", this engine's is " + hal::to_string(options_.kv)};
+    return Error{Code::invalid_argument, std::string("restore: the state's KV cache is ") + hal::to_string(state.kv) +
+                                             ", this engine's is " + hal::to_string(options_.kv)};
   if (static_cast<std::int64_t>(state.log.size()) > options_.context)
-    return Error{Code::invalid_argument, "restore: " + std::to_string(state.log.size()) + " tokens, the context is " + std::to_string(options_.context)};
+    return Error{Code::invalid_argument, "restore: " + std::to_string(state.log.size()) + " tokens, the context is " +
+                                             std::to_string(options_.context)};
   HAL_TRY(auto session, create_session());
   if (state.log.empty()) return session;
   for (auto& stage : stages_)
@@ -199,7 +219,8 @@ std::vector<StageReport> Engine::report() const {
   std::vector<StageReport> all;
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     const Stage& s = *stages_[i];
-    all.push_back({s.device().info().id, s.first(), s.last(), seconds_[i], s.resident(), s.state_bytes(), s.fixed_shapes()});
+    all.push_back(
+        {s.device().info().id, s.first(), s.last(), seconds_[i], s.resident(), s.state_bytes(), s.fixed_shapes()});
   }
   return all;
 }

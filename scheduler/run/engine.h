@@ -1,8 +1,8 @@
 // Engine: a model placed on devices, and the sessions that run on it.
 //
 //   step()      any mix of sessions and row counts in one pass over all stages: prefill chunks and decode rows together
-//   A session's token log is the truth and device state a cache: tokens enter the log only after their step is done on every
-//   stage; when a step fails, the session is marked stale and is replayed from its log before it runs again.
+//   A session's token log is the truth and device state a cache: tokens enter the log only after their step is done on
+//   every stage; when a step fails, the session is marked stale and is replayed from its log before it runs again.
 // One thread at a time.
 #pragma once
 #include "scheduler/run/stage.h"
@@ -33,11 +33,11 @@ class Session {
   };
   Engine& engine_;
   std::uint64_t id_;
-  std::int32_t slot_;              // where the next step leaves its state
-  std::optional<Mark> mark_;       // a snapshot: state of an earlier length, left untouched in its own slot
-  std::int32_t state_slot_ = 0;    // where the state of log() lies; 0: nothing ran yet
+  std::int32_t slot_;            // where the next step leaves its state
+  std::optional<Mark> mark_;     // a snapshot: state of an earlier length, left untouched in its own slot
+  std::int32_t state_slot_ = 0;  // where the state of log() lies; 0: nothing ran yet
   std::vector<std::int32_t> log_;
-  bool stale_ = false;             // device state does not match log_: replay first
+  bool stale_ = false;  // device state does not match log_: replay first
 };
 
 enum class WantLogits : std::uint8_t { none, last, all };
@@ -73,10 +73,12 @@ struct StageReport {
 class Engine {
  public:
   // One device per unit of the model. Neighbouring units of one device become one program.
-  static hal::Result<std::unique_ptr<Engine>> open(models::Model model, std::vector<hal::DeviceRef> devices, const EngineOptions& options);
+  static hal::Result<std::unique_ptr<Engine>> open(models::Model model, std::vector<hal::DeviceRef> devices,
+                                                   const EngineOptions& options);
 
   hal::Result<std::unique_ptr<Session>> create_session();
-  // invalid_argument: a token outside [0, vocab), more rows than max_rows, a session twice, context exceeded: nothing has run.
+  // invalid_argument: a token outside [0, vocab), more rows than max_rows, a session twice, context exceeded: nothing
+  // has run.
   hal::Result<StepResult> step(std::span<const StepItem> items);
   // Any number of tokens, in steps of at most max_rows. logits: of the last token, or of all.
   hal::Result<std::vector<float>> feed(Session& session, std::span<const std::int32_t> tokens, WantLogits logits);
@@ -86,7 +88,8 @@ class Engine {
   hal::Status rollback(Session& session);
 
   hal::Result<SessionState> save(const Session& session) const;
-  // A new session with that state. invalid_argument: another model, another KV type, or too long for this engine's context.
+  // A new session with that state. invalid_argument: another model, another KV type, or too long for this engine's
+  // context.
   hal::Result<std::unique_ptr<Session>> restore(const SessionState& state);
 
   const models::Model& model() const { return model_; }

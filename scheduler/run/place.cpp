@@ -9,7 +9,8 @@ std::vector<Unit> units_of(const models::Model& model, const StageOptions& optio
   const models::StepShape shape = step_shape(options);
   for (std::int64_t u = 0; u < models::unit_count(model); ++u) {
     const bool layer = u > 0 && u <= model.config.layers;
-    units.push_back({models::unit_name(model, u), layer ? u - 1 : -1, models::build_segment(model, u, u + 1, shape).segment,
+    units.push_back({models::unit_name(model, u), layer ? u - 1 : -1,
+                     models::build_segment(model, u, u + 1, shape).segment,
                      models::state_bytes(model, u, options.context, options.kv)});
   }
   return units;
@@ -25,10 +26,12 @@ PlanRequest request_for(const models::Model& model, const StageOptions& options)
   return request;
 }
 
-Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probes::Devices& devices, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probes::Devices& devices,
+                                    const EngineOptions& options) {
   if (plan.model_hash != model.content_hash)
-    return Error{Code::invalid_argument, "the plan was made for " + plan.model + " (" + std::to_string(plan.model_hash) + "), this model is " +
-                                             model.name + " (" + std::to_string(model.content_hash) + "): make a plan for it"};
+    return Error{Code::invalid_argument, "the plan was made for " + plan.model + " (" +
+                                             std::to_string(plan.model_hash) + "), this model is " + model.name + " (" +
+                                             std::to_string(model.content_hash) + "): make a plan for it"};
   std::vector<DeviceRef> opened;
   for (const std::string& id : plan.devices()) {
     HAL_TRY(DeviceRef device, devices.open(id));

@@ -13,6 +13,7 @@ std::vector<Unit> units_of(const models::Model& model, const StageOptions& optio
 PlanRequest request_for(const models::Model& model, const StageOptions& options);
 
 // The model on the plan's devices. invalid_argument: a plan made for another model.
-hal::Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probes::Devices& devices, const EngineOptions& options);
+hal::Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probes::Devices& devices,
+                                         const EngineOptions& options);
 
 }  // namespace switchyard::scheduler

@@ -4,7 +4,8 @@ namespace switchyard::scheduler {
 
 using namespace hal;
 
-Result<std::unique_ptr<Sampler>> Sampler::make(DeviceRef device, std::int64_t vocab, const kernels::sampling::Attrs& attrs, std::uint64_t seed) {
+Result<std::unique_ptr<Sampler>> Sampler::make(DeviceRef device, std::int64_t vocab,
+                                               const kernels::sampling::Attrs& attrs, std::uint64_t seed) {
   std::unique_ptr<Sampler> s(new Sampler(device, seed));
   kernels::SegmentBuilder b;
   const Dim one = Dim::open(kernels::sym_logits, 1, 1);
@@ -13,7 +14,8 @@ Result<std::unique_ptr<Sampler>> Sampler::make(DeviceRef device, std::int64_t vo
   b.output(kernels::sampling::append(b, logits, uniform, attrs));
   Segment segment = b.take();
   Claim claim = device->claim(segment);
-  if (!claim.whole()) return Error{Code::unsupported, "sampling on " + device->info().id + ": " + claim.declined.front().why};
+  if (!claim.whole())
+    return Error{Code::unsupported, "sampling on " + device->info().id + ": " + claim.declined.front().why};
   HAL_TRY(s->run_.program, device->compile(segment, {}));
   s->run_.dims = {1, 1, 1};
   for (const auto* list : {&segment.inputs, &segment.outputs})

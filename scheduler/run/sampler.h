@@ -10,8 +10,8 @@ namespace switchyard::scheduler {
 class Sampler {
  public:
   // unsupported: with the device's reason (a GPU may take only temperature 0).
-  static hal::Result<std::unique_ptr<Sampler>> make(hal::DeviceRef device, std::int64_t vocab, const kernels::sampling::Attrs& attrs,
-                                                    std::uint64_t seed);
+  static hal::Result<std::unique_ptr<Sampler>> make(hal::DeviceRef device, std::int64_t vocab,
+                                                    const kernels::sampling::Attrs& attrs, std::uint64_t seed);
   // logits: vocab numbers. The same seed gives the same tokens.
   hal::Result<std::int32_t> sample(std::span<const float> logits);
 

@@ -9,7 +9,8 @@ using namespace hal;
 using models::Binding;
 using Role = models::Binding::Role;
 
-constexpr std::int64_t fixed_rows = 64;  // the prefill bucket of a device that takes fixed shapes; the other bucket is 1
+constexpr std::int64_t fixed_rows =
+    64;  // the prefill bucket of a device that takes fixed shapes; the other bucket is 1
 constexpr std::int64_t first_slots = 4, first_pages = 8;
 
 bool is_page(Role role) { return role == Role::k_pages || role == Role::v_pages; }
@@ -26,7 +27,8 @@ Error declined(const Device& device, const Segment& segment, const Claim& claim)
       text += " ...";
       break;
     }
-    text += "\n  " + (d.node < segment.labels.size() ? segment.labels[d.node] : segment.nodes[d.node].op) + ": " + d.why;
+    text +=
+        "\n  " + (d.node < segment.labels.size() ? segment.labels[d.node] : segment.nodes[d.node].op) + ": " + d.why;
   }
   return {Code::unsupported, text};
 }
@@ -46,11 +48,12 @@ models::StepShape step_shape(const StageOptions& options) {
   return s;
 }
 
-Stage::Stage(DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last, const StageOptions& options)
+Stage::Stage(DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last,
+             const StageOptions& options)
     : device_(std::move(device)), model_(model), first_(first), last_(last), options_(options) {}
 
-Result<std::unique_ptr<Stage>> Stage::make(DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last,
-                                           const StageOptions& options) {
+Result<std::unique_ptr<Stage>> Stage::make(DeviceRef device, const models::Model& model, std::int64_t first,
+                                           std::int64_t last, const StageOptions& options) {
   std::unique_ptr<Stage> stage(new Stage(std::move(device), model, first, last, options));
   HAL_CHECK(stage->open());
   return stage;
@@ -132,7 +135,8 @@ Status Stage::reserve_pages(std::uint64_t session, std::int64_t tokens) {
   auto& mine = pages_[session];
   while (static_cast<std::int64_t>(mine.size()) * options_.page_size < tokens) mine.push_back(page_pool_.take());
   for (StateBuffer& s : states_)
-    if (is_page(s.binding.role)) HAL_CHECK(grow(s, page_pool_.end() > first_pages || fixed_ ? page_pool_.end() : first_pages));
+    if (is_page(s.binding.role))
+      HAL_CHECK(grow(s, page_pool_.end() > first_pages || fixed_ ? page_pool_.end() : first_pages));
   return ok();
 }
 
@@ -155,7 +159,8 @@ Result<Slice> Stage::upload(const void* data, std::size_t bytes) {
   const Bytes align = std::max<Bytes>(device_->info().limits.align, 4);
   Slice slice{uploads_, round_up(upload_used_, align), std::max<Bytes>(round_up(bytes, 4), 4)};
   if (slice.offset + slice.bytes > uploads_->bytes())
-    return Error{Code::internal, "step tables: " + std::to_string(slice.offset + slice.bytes) + " bytes in " + std::to_string(uploads_->bytes())};
+    return Error{Code::internal, "step tables: " + std::to_string(slice.offset + slice.bytes) + " bytes in " +
+                                     std::to_string(uploads_->bytes())};
   upload_used_ = slice.offset + slice.bytes;
   HAL_CHECK(uploads_->write(slice.offset, {static_cast<const std::byte*>(data), bytes}));
   return slice;
@@ -195,10 +200,16 @@ Status Stage::append_run(std::vector<Command>& commands, const StepTables& step,
     table.insert(table.end(), {s.table.row_begin, s.table.rows, s.table.slot_in, s.table.slot_out, s.table.past});
     auto pages = pages_.find(s.session);
     for (std::int64_t i = 0; i < width; ++i)
-      page_table.push_back(pages != pages_.end() && i < static_cast<std::int64_t>(pages->second.size()) ? pages->second[static_cast<std::size_t>(i)] : 0);
+      page_table.push_back(pages != pages_.end() && i < static_cast<std::int64_t>(pages->second.size())
+                               ? pages->second[static_cast<std::size_t>(i)]
+                               : 0);
   }
 
-  Run run{c->program, {}, {static_cast<std::int64_t>(tokens.size()), static_cast<std::int64_t>(sequences.size()), std::max<std::int64_t>(dims_logits, 1)}, c->scratch};
+  Run run{c->program,
+          {},
+          {static_cast<std::int64_t>(tokens.size()), static_cast<std::int64_t>(sequences.size()),
+           std::max<std::int64_t>(dims_logits, 1)},
+          c->scratch};
   auto send = [&](const std::vector<std::int32_t>& v) { return upload(v.data(), v.size() * 4); };
   for (const Binding& b : c->plan.inputs) {
     Result<Slice> slice = Slice{};
@@ -237,16 +248,20 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
     }
   }
 
-  const Bytes row_bytes = static_cast<Bytes>(model_.config.hidden) * 4, logit_bytes = static_cast<Bytes>(model_.config.vocab) * 4;
+  const Bytes row_bytes = static_cast<Bytes>(model_.config.hidden) * 4,
+              logit_bytes = static_cast<Bytes>(model_.config.vocab) * 4;
   const Bytes align = std::max<Bytes>(device_->info().limits.align, 4);
   const auto padded = static_cast<Bytes>(fixed_ ? fixed_rows : rows);
-  const Bytes tables = static_cast<Bytes>(std::max(rows, fixed_rows)) * 12 + static_cast<Bytes>(step.sequences.size()) * 4 *
-                       static_cast<Bytes>(kernels::Sequence::width + step_shape(options_).pages_per_sequence) + 5 * align + 64;
+  const Bytes tables = static_cast<Bytes>(std::max(rows, fixed_rows)) * 12 +
+                       static_cast<Bytes>(step.sequences.size()) * 4 *
+                           static_cast<Bytes>(kernels::Sequence::width + step_shape(options_).pages_per_sequence) +
+                       5 * align + 64;
   HAL_CHECK(ensure(uploads_, tables * pieces.size(), Memory::upload, "step tables"));
   upload_used_ = 0;
   HAL_CHECK(ensure(in_, row_bytes * std::max<Bytes>(padded, static_cast<Bytes>(rows)), Memory::device, "hidden in"));
   const Bytes wanted = static_cast<Bytes>(step.logit_rows.size());
-  if (!has_head_) HAL_CHECK(ensure(out_, row_bytes * (static_cast<Bytes>(rows) + padded), Memory::device, "hidden out"));
+  if (!has_head_)
+    HAL_CHECK(ensure(out_, row_bytes * (static_cast<Bytes>(rows) + padded), Memory::device, "hidden out"));
 
   std::vector<Command> commands;
   BufferRef piece_out;
@@ -254,7 +269,8 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
     if (has_head_) HAL_CHECK(ensure(logits_, logit_bytes * std::max<Bytes>(wanted, 1), Memory::readback, "logits"));
     if (hidden) commands.push_back(Copy{*hidden, {in_, 0, hidden->size()}});
     HAL_CHECK(append_run(commands, step, pieces[0], {in_, 0, row_bytes * static_cast<Bytes>(rows)},
-                         {out_, 0, has_head_ ? 0 : row_bytes * static_cast<Bytes>(rows)}, {logits_, 0, has_head_ ? logit_bytes * std::max<Bytes>(wanted, 1) : 0}));
+                         {out_, 0, has_head_ ? 0 : row_bytes * static_cast<Bytes>(rows)},
+                         {logits_, 0, has_head_ ? logit_bytes * std::max<Bytes>(wanted, 1) : 0}));
   } else {
     // Rows travel through a bucket-sized buffer; what lies past the real rows is garbage and stays there.
     const Bytes unit = has_head_ ? logit_bytes : row_bytes;
@@ -274,7 +290,8 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
       }
       for (std::size_t r = 0; r < step.logit_rows.size(); ++r)
         if (step.logit_rows[r] >= p.row && step.logit_rows[r] < p.row + p.rows)
-          commands.push_back(Copy{{piece_out, unit * static_cast<Bytes>(step.logit_rows[r] - p.row), unit}, {logits_, unit * r, unit}});
+          commands.push_back(Copy{{piece_out, unit * static_cast<Bytes>(step.logit_rows[r] - p.row), unit},
+                                  {logits_, unit * r, unit}});
     }
   }
   output_ = has_head_ ? Slice{logits_, 0, logit_bytes * wanted} : Slice{out_, 0, row_bytes * static_cast<Bytes>(rows)};
@@ -286,13 +303,17 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
   return Point{timeline_, submitted_};
 }
 
-double Stage::last_seconds() const { return timing_ ? std::chrono::duration<double>(timing_->end - timing_->begin).count() : 0; }
-
-const Stage::StateBuffer& Stage::state_of(Role role, std::int64_t layer) const {
-  return *std::find_if(states_.begin(), states_.end(), [&](const StateBuffer& s) { return s.binding.role == role && s.binding.layer == layer; });
+double Stage::last_seconds() const {
+  return timing_ ? std::chrono::duration<double>(timing_->end - timing_->begin).count() : 0;
 }
 
-Status Stage::save(std::uint64_t session, std::int32_t slot, std::int64_t past, std::map<std::int64_t, LayerState>& layers) const {
+const Stage::StateBuffer& Stage::state_of(Role role, std::int64_t layer) const {
+  return *std::find_if(states_.begin(), states_.end(),
+                       [&](const StateBuffer& s) { return s.binding.role == role && s.binding.layer == layer; });
+}
+
+Status Stage::save(std::uint64_t session, std::int32_t slot, std::int64_t past,
+                   std::map<std::int64_t, LayerState>& layers) const {
   for (const StateBuffer& s : states_) {
     LayerState& l = layers[s.binding.layer];
     if (!is_page(s.binding.role)) {
@@ -308,22 +329,26 @@ Status Stage::save(std::uint64_t session, std::int32_t slot, std::int64_t past, 
     for (std::int64_t done = 0; done < past; done += options_.page_size) {
       const std::int64_t n = std::min(options_.page_size, past - done);
       const auto page = static_cast<Bytes>(pages->second[static_cast<std::size_t>(done / options_.page_size)]);
-      HAL_CHECK(s.buffer->read(page * s.unit, std::span(to).subspan(row * static_cast<Bytes>(done), row * static_cast<Bytes>(n))));
+      HAL_CHECK(s.buffer->read(page * s.unit,
+                               std::span(to).subspan(row * static_cast<Bytes>(done), row * static_cast<Bytes>(n))));
     }
   }
   return ok();
 }
 
-Status Stage::restore(std::uint64_t session, std::int32_t slot, std::int64_t past, const std::map<std::int64_t, LayerState>& layers) {
+Status Stage::restore(std::uint64_t session, std::int32_t slot, std::int64_t past,
+                      const std::map<std::int64_t, LayerState>& layers) {
   HAL_CHECK(reserve_slots(slot + 1));
   HAL_CHECK(reserve_pages(session, past));
   for (const StateBuffer& s : states_) {
     auto found = layers.find(s.binding.layer);
-    if (found == layers.end()) return Error{Code::invalid_argument, "session state has nothing for layer " + std::to_string(s.binding.layer)};
+    if (found == layers.end())
+      return Error{Code::invalid_argument, "session state has nothing for layer " + std::to_string(s.binding.layer)};
     const LayerState& l = found->second;
     auto wrong = [&](const char* what, std::size_t have, Bytes need) {
-      return Error{Code::invalid_argument, std::string("session state of layer ") + std::to_string(s.binding.layer) + ": " + what + " has " +
-                                               std::to_string(have) + " bytes, needs " + std::to_string(need)};
+      return Error{Code::invalid_argument, std::string("session state of layer ") + std::to_string(s.binding.layer) +
+                                               ": " + what + " has " + std::to_string(have) + " bytes, needs " +
+                                               std::to_string(need)};
     };
     if (!is_page(s.binding.role)) {
       const auto& from = s.binding.role == Role::conv_window ? l.conv_window : l.ssm_state;
@@ -333,11 +358,13 @@ Status Stage::restore(std::uint64_t session, std::int32_t slot, std::int64_t pas
     }
     const auto& from = s.binding.role == Role::k_pages ? l.k : l.v;
     const Bytes row = s.unit / static_cast<Bytes>(options_.page_size);
-    if (from.size() != row * static_cast<Bytes>(past)) return wrong("KV cache", from.size(), row * static_cast<Bytes>(past));
+    if (from.size() != row * static_cast<Bytes>(past))
+      return wrong("KV cache", from.size(), row * static_cast<Bytes>(past));
     for (std::int64_t done = 0; done < past; done += options_.page_size) {
       const std::int64_t n = std::min(options_.page_size, past - done);
       const auto page = static_cast<Bytes>(pages_[session][static_cast<std::size_t>(done / options_.page_size)]);
-      HAL_CHECK(s.buffer->write(page * s.unit, std::span(from).subspan(row * static_cast<Bytes>(done), row * static_cast<Bytes>(n))));
+      HAL_CHECK(s.buffer->write(page * s.unit,
+                                std::span(from).subspan(row * static_cast<Bytes>(done), row * static_cast<Bytes>(n))));
     }
   }
   return ok();

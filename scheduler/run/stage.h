@@ -47,9 +47,10 @@ class Stage {
   static hal::Result<std::unique_ptr<Stage>> make(hal::DeviceRef device, const models::Model& model, std::int64_t first,
                                                   std::int64_t last, const StageOptions& options);
 
-  // Runs the step after `after` (if any); `hidden` are the rows of the stage before. Returns at once; the point is reached
-  // when output() holds the rows. Pages the sequences need are taken here.
-  hal::Result<hal::Point> submit(const StepTables& step, std::optional<hal::Slice> hidden, std::optional<hal::Point> after);
+  // Runs the step after `after` (if any); `hidden` are the rows of the stage before. Returns at once; the point is
+  // reached when output() holds the rows. Pages the sequences need are taken here.
+  hal::Result<hal::Point> submit(const StepTables& step, std::optional<hal::Slice> hidden,
+                                 std::optional<hal::Point> after);
   // Of the last step: hidden rows [T, Hd], or logits [R, V] where the stage ends with the head.
   const hal::Slice& output() const { return output_; }
   // Seconds the device spent on the last step, from its own clock; and per node where spans were asked for.
@@ -59,13 +60,15 @@ class Stage {
   void forget(std::uint64_t session);  // gives its pages back
   void truncate(std::uint64_t session, std::int64_t tokens);
 
-  hal::Status save(std::uint64_t session, std::int32_t slot, std::int64_t past, std::map<std::int64_t, LayerState>& layers) const;
-  hal::Status restore(std::uint64_t session, std::int32_t slot, std::int64_t past, const std::map<std::int64_t, LayerState>& layers);
+  hal::Status save(std::uint64_t session, std::int32_t slot, std::int64_t past,
+                   std::map<std::int64_t, LayerState>& layers) const;
+  hal::Status restore(std::uint64_t session, std::int32_t slot, std::int64_t past,
+                      const std::map<std::int64_t, LayerState>& layers);
 
   hal::Device& device() const { return *device_; }
   std::int64_t first() const { return first_; }
   std::int64_t last() const { return last_; }
-  hal::Bytes resident() const;   // weights the programs hold, each shared copy once
+  hal::Bytes resident() const;     // weights the programs hold, each shared copy once
   hal::Bytes state_bytes() const;  // slots, pages and scratch
   bool fixed_shapes() const { return fixed_; }
 
@@ -85,14 +88,15 @@ class Stage {
     std::int64_t row = 0, rows = 0, bucket = 0, sequence = -1;
   };
 
-  Stage(hal::DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last, const StageOptions& options);
+  Stage(hal::DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last,
+        const StageOptions& options);
   hal::Status open();
   hal::Result<Compiled*> compiled(std::int64_t rows, std::int64_t logits);  // fixed shapes: one per bucket
   hal::Status grow(StateBuffer& state, std::int64_t count);
   hal::Status reserve_pages(std::uint64_t session, std::int64_t tokens);
   hal::Result<hal::Slice> upload(const void* data, std::size_t bytes);
-  hal::Status append_run(std::vector<hal::Command>& commands, const StepTables& step, const Piece& piece, const hal::Slice& in,
-                         const hal::Slice& out, const hal::Slice& logits);
+  hal::Status append_run(std::vector<hal::Command>& commands, const StepTables& step, const Piece& piece,
+                         const hal::Slice& in, const hal::Slice& out, const hal::Slice& logits);
   hal::Status ensure(hal::BufferRef& buffer, hal::Bytes bytes, hal::Memory memory, const char* label);
   const StateBuffer& state_of(models::Binding::Role role, std::int64_t layer) const;
 

@@ -67,7 +67,8 @@ TEST_P(Buffer, TooLargeIsOutOfMemoryWithNumbers) {
   auto made = device().allocate({Bytes{1} << 52, Memory::device, "petabytes"});
   EXPECT_CODE(Code::out_of_memory, made);
   if (!made) {
-    EXPECT_NE(made.error().message.find("45035996"), std::string::npos) << "the number asked, in any unit: " << made.error().message;
+    EXPECT_NE(made.error().message.find("45035996"), std::string::npos)
+        << "the number asked, in any unit: " << made.error().message;
   }
 }
 
@@ -88,7 +89,8 @@ TEST_P(Buffer, CarriesItsDeviceAsIdentity) {
 
 TEST_P(Buffer, AdoptsHostMemoryOrSaysItCannot) {
   constexpr std::size_t bytes = 1 << 16;
-  std::unique_ptr<std::byte, decltype(&std::free)> memory(static_cast<std::byte*>(std::aligned_alloc(4096, bytes)), &std::free);
+  std::unique_ptr<std::byte, decltype(&std::free)> memory(static_cast<std::byte*>(std::aligned_alloc(4096, bytes)),
+                                                          &std::free);
   const auto data = pattern(bytes, 5);
   std::memcpy(memory.get(), data.data(), bytes);
   auto adopted = device().adopt({Handle::host_pointer, reinterpret_cast<std::uint64_t>(memory.get()), bytes});
@@ -105,7 +107,8 @@ TEST_P(Buffer, AdoptsHostMemoryOrSaysItCannot) {
   const auto back = pattern(bytes, 6);
   ASSERT_OK(copy->write(0, back));
   ASSERT_OK(run({Copy{{copy, 0, bytes}, {*adopted, 0, bytes}}}));
-  EXPECT_EQ(std::memcmp(memory.get(), back.data(), bytes), 0) << "what is written to an adopted buffer lands in the host's memory";
+  EXPECT_EQ(std::memcmp(memory.get(), back.data(), bytes), 0)
+      << "what is written to an adopted buffer lands in the host's memory";
 }
 
 TEST_P(Buffer, HeapsAreThereAndNotOverdrawn) {

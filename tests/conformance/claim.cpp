@@ -8,8 +8,8 @@ using Claim = Contract;
 bool same(const hal::Claim& a, const hal::Claim& b) {
   if (a.groups.size() != b.groups.size() || a.declined.size() != b.declined.size()) return false;
   for (std::size_t i = 0; i < a.groups.size(); ++i)
-    if (a.groups[i].nodes != b.groups[i].nodes || a.groups[i].resident != b.groups[i].resident || a.groups[i].scratch != b.groups[i].scratch ||
-        a.groups[i].fixed_shapes != b.groups[i].fixed_shapes)
+    if (a.groups[i].nodes != b.groups[i].nodes || a.groups[i].resident != b.groups[i].resident ||
+        a.groups[i].scratch != b.groups[i].scratch || a.groups[i].fixed_shapes != b.groups[i].fixed_shapes)
       return false;
   for (std::size_t i = 0; i < a.declined.size(); ++i)
     if (a.declined[i].node != b.declined[i].node || a.declined[i].why != b.declined[i].why) return false;

@@ -1,5 +1,5 @@
-// Sequences do not touch each other: what a sequence gives in a mixed step is bit for bit what it gives alone, in the same
-// program. And a sequence fed in one step is the same as fed row by row.
+// Sequences do not touch each other: what a sequence gives in a mixed step is bit for bit what it gives alone, in the
+// same program. And a sequence fed in one step is the same as fed row by row.
 #include <cstring>
 #include <set>
 
@@ -21,7 +21,9 @@ std::size_t table_of(const Segment& s) {
     const auto v = s.nodes[0].in[i];
     if (v == no_value || s.constant(v)) continue;
     const Tensor& t = s.values[v];
-    if (t.dtype == DType::i32 && t.shape.size() == 2 && t.shape[1].max == Sequence::width && t.shape[0].symbol == kernels::sym_sequences) return v;
+    if (t.dtype == DType::i32 && t.shape.size() == 2 && t.shape[1].max == Sequence::width &&
+        t.shape[0].symbol == kernels::sym_sequences)
+      return v;
   }
   return no_sequences;
 }
@@ -38,15 +40,17 @@ void cut(const Segment& s, std::int16_t symbol, std::size_t first, std::size_t c
     const Tensor& t = s.values[v];
     if (t.shape.empty() || t.shape[0].symbol != symbol) continue;
     const std::size_t row = bytes[v].size() / all;
-    bytes[v] = {bytes[v].begin() + static_cast<std::ptrdiff_t>(first * row), bytes[v].begin() + static_cast<std::ptrdiff_t>((first + count) * row)};
+    bytes[v] = {bytes[v].begin() + static_cast<std::ptrdiff_t>(first * row),
+                bytes[v].begin() + static_cast<std::ptrdiff_t>((first + count) * row)};
   }
 }
 
 // One sequence's rows [first, first + count) as a step of its own.
-Bytes2 alone(const CaseData& data, std::size_t table, std::size_t s, std::int32_t first, std::int32_t count, Sequence q) {
+Bytes2 alone(const CaseData& data, std::size_t table, std::size_t s, std::int32_t first, std::int32_t count,
+             Sequence q) {
   Bytes2 bytes = data.bytes;
-  cut(data.c.segment, kernels::sym_rows, static_cast<std::size_t>(q.row_begin + first), static_cast<std::size_t>(count), bytes,
-      static_cast<std::size_t>(data.c.dims[0]));
+  cut(data.c.segment, kernels::sym_rows, static_cast<std::size_t>(q.row_begin + first), static_cast<std::size_t>(count),
+      bytes, static_cast<std::size_t>(data.c.dims[0]));
   cut(data.c.segment, kernels::sym_sequences, s, 1, bytes, static_cast<std::size_t>(data.c.dims[1]));
   q.row_begin = 0;
   q.rows = count;
@@ -90,7 +94,9 @@ TEST_P(Mixed, SequencesGiveTheSameBitsAloneAndTogether) {
       ASSERT_OK(single);
       for (auto v : s.outputs) {
         const std::size_t row = (*single)[v].size() / static_cast<std::size_t>(q.rows);
-        EXPECT_EQ(std::memcmp((*single)[v].data(), (*together)[v].data() + static_cast<std::size_t>(q.row_begin) * row, (*single)[v].size()), 0)
+        EXPECT_EQ(std::memcmp((*single)[v].data(), (*together)[v].data() + static_cast<std::size_t>(q.row_begin) * row,
+                              (*single)[v].size()),
+                  0)
             << op_of(data) << ": output of sequence " << i;
       }
       for (auto v : s.states) {
@@ -134,7 +140,8 @@ TEST_P(Mixed, RowByRowIsTheSameAsAllAtOnce) {
           const std::size_t row = (*step)[v].size();
           const std::byte* expected = (*together)[v].data() + static_cast<std::size_t>(q.row_begin + r) * row;
           if (exact) {
-            EXPECT_EQ(std::memcmp((*step)[v].data(), expected, row), 0) << op_of(data) << ": sequence " << i << " row " << r;
+            EXPECT_EQ(std::memcmp((*step)[v].data(), expected, row), 0)
+                << op_of(data) << ": sequence " << i << " row " << r;
           } else {
             double largest = 0, difference = 0;
             for (std::size_t b = 0; b + 4 <= row; b += 4) {
@@ -144,7 +151,8 @@ TEST_P(Mixed, RowByRowIsTheSameAsAllAtOnce) {
               largest = std::max(largest, std::abs(double(y)));
               difference = std::max(difference, std::abs(double(x) - double(y)));
             }
-            EXPECT_LE(difference, 2 * tolerance * std::max(largest, 1.0)) << op_of(data) << ": sequence " << i << " row " << r;
+            EXPECT_LE(difference, 2 * tolerance * std::max(largest, 1.0))
+                << op_of(data) << ": sequence " << i << " row " << r;
           }
         }
         last = std::move(*step);
@@ -152,7 +160,8 @@ TEST_P(Mixed, RowByRowIsTheSameAsAllAtOnce) {
       if (exact)
         for (auto v : s.states) {
           std::size_t wrong = 0;
-          for (std::size_t b = 0; b < last[v].size(); ++b) wrong += last[v][b] != data.bytes[v][b] && last[v][b] != (*together)[v][b];
+          for (std::size_t b = 0; b < last[v].size(); ++b)
+            wrong += last[v][b] != data.bytes[v][b] && last[v][b] != (*together)[v][b];
           EXPECT_EQ(wrong, 0u) << op_of(data) << ": state of sequence " << i;
         }
       ++compared;

@@ -21,7 +21,8 @@ kernels::Case chain(std::int64_t rows, std::int64_t width, std::int64_t inner) {
   kernels::SegmentBuilder b;
   auto x = b.input(DType::f32, {Dim::open(kernels::sym_rows, 1, rows), Dim::fixed(width)});
   auto norm = b.constant(DType::f32, {width}, 1, {}, nullptr);
-  auto up = b.constant(DType::f32, {inner, width}, 2, {}, nullptr), down = b.constant(DType::f32, {width, inner}, 3, {}, nullptr);
+  auto up = b.constant(DType::f32, {inner, width}, 2, {}, nullptr),
+       down = b.constant(DType::f32, {width, inner}, 3, {}, nullptr);
   auto h = kernels::rmsnorm::append(b, x, norm, 1e-5f);
   auto m = kernels::gemm::append(b, h, up);
   kernels::gemm::Options residual;
@@ -119,7 +120,8 @@ TEST_P(Program, SharesConstantsByKey) {
   auto second = device().compile(data->c.segment, {});
   ASSERT_OK(second);
   const Bytes two = used();
-  EXPECT_LE(two, one + (one - before) / 2 + (1 << 20)) << "before " << before << ", one program " << one << ", two programs " << two;
+  EXPECT_LE(two, one + (one - before) / 2 + (1 << 20))
+      << "before " << before << ", one program " << one << ", two programs " << two;
 }
 
 TEST_P(Program, KeepsOwnersOfConstantsAndOutlivesItsSegment) {
@@ -145,7 +147,8 @@ TEST_P(Program, KeepsOwnersOfConstantsAndOutlivesItsSegment) {
   }
   std::vector<std::vector<std::byte>> dirt;  // likely to fall where the copies were
   for (int i = 0; i < 8; ++i) dirt.push_back(pattern(64 * 96 * 4, 99));
-  BufferRef input = buffer(x.size()), output = buffer(3 * 64 * 4), scratch = program->scratch() ? buffer(program->scratch()) : nullptr;
+  BufferRef input = buffer(x.size()), output = buffer(3 * 64 * 4),
+            scratch = program->scratch() ? buffer(program->scratch()) : nullptr;
   ASSERT_TRUE(input && output);
   ASSERT_OK(input->write(0, x));
   auto q = queue();
@@ -175,10 +178,13 @@ TEST_P(Program, RunsOnTwoQueuesAtOnce) {
   auto work = [&](int which) {
     auto q = queue();
     TimelineRef t = timeline();
-    BufferRef x = buffer(data->bytes[in].size()), y = buffer(4 * 256 * 4), scratch = program->scratch() ? buffer(program->scratch()) : nullptr;
+    BufferRef x = buffer(data->bytes[in].size()), y = buffer(4 * 256 * 4),
+              scratch = program->scratch() ? buffer(program->scratch()) : nullptr;
     ASSERT_TRUE(q && t && x && y);
     ASSERT_OK(x->write(0, data->bytes[in]));
-    for (int i = 1; i <= times; ++i) ASSERT_OK(q->submit({{}, {hal::Run{program, {{x}, {y}}, {4}, {scratch}}}, {{t, static_cast<std::uint64_t>(i)}}, nullptr}));
+    for (int i = 1; i <= times; ++i)
+      ASSERT_OK(q->submit(
+          {{}, {hal::Run{program, {{x}, {y}}, {4}, {scratch}}}, {{t, static_cast<std::uint64_t>(i)}}, nullptr}));
     ASSERT_OK(t->wait(times, patience));
     results[which] = read(*y, 0, 4 * 256 * 4);
   };
@@ -197,7 +203,8 @@ TEST_P(Program, GivesSpansOfItsNodes) {
   const auto in = data->c.segment.inputs[0];
   auto program = device().compile(data->c.segment, {});
   ASSERT_OK(program);
-  BufferRef x = buffer(data->bytes[in].size()), y = buffer(4 * 64 * 4), scratch = (*program)->scratch() ? buffer((*program)->scratch()) : nullptr;
+  BufferRef x = buffer(data->bytes[in].size()), y = buffer(4 * 64 * 4),
+            scratch = (*program)->scratch() ? buffer((*program)->scratch()) : nullptr;
   ASSERT_TRUE(x && y);
   ASSERT_OK(x->write(0, data->bytes[in]));
   auto timing = std::make_shared<Timing>();

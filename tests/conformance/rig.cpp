@@ -47,7 +47,8 @@ struct World {
   std::vector<Info> infos;
   std::map<std::string, BackendRef> owner;
   std::map<std::string, DeviceRef> open;
-  std::map<std::string, std::map<std::string, std::string>> results;  // test, device: passed failed declined excluded expected_failure
+  std::map<std::string, std::map<std::string, std::string>>
+      results;  // test, device: passed failed declined excluded expected_failure
 
   World() {
     backends::Options options;
@@ -59,7 +60,8 @@ struct World {
     backends = backends::all(options);
     for (auto& backend : backends) {
       Discovery found = backend->discover();
-      for (const Absence& a : found.absent) std::printf("not here: %s: %s %s\n", a.api.c_str(), a.code.c_str(), a.detail.c_str());
+      for (const Absence& a : found.absent)
+        std::printf("not here: %s: %s %s\n", a.api.c_str(), a.code.c_str(), a.detail.c_str());
       for (const Info& info : found.devices) {
         infos.push_back(info);
         owner[info.id] = backend;
@@ -77,7 +79,8 @@ const Line* excluded(const std::string& id, const std::string& test) {
   auto info = std::find_if(infos.begin(), infos.end(), [&](const Info& i) { return i.id == id; });
   const std::string driver = info == infos.end() ? "" : lower(info->api + ":" + info->driver);
   for (const Line& l : lines())
-    if ((matches(l.device, id.c_str()) || matches(l.device, driver.c_str())) && matches(l.test, test.c_str())) return &l;
+    if ((matches(l.device, id.c_str()) || matches(l.device, driver.c_str())) && matches(l.test, test.c_str()))
+      return &l;
   return nullptr;
 }
 
@@ -99,7 +102,10 @@ class Report final : public ::testing::EmptyTestEventListener {
     if (!info.value_param()) return;
     std::string id = info.value_param();
     id.erase(std::remove(id.begin(), id.end(), '"'), id.end());
-    const char* result = info.result()->Failed() ? "failed" : !note().empty() ? note().c_str() : info.result()->Skipped() ? "declined" : "passed";
+    const char* result = info.result()->Failed()    ? "failed"
+                         : !note().empty()          ? note().c_str()
+                         : info.result()->Skipped() ? "declined"
+                                                    : "passed";
     world().results[plain_name(info)][id] = result;
   }
 
@@ -121,7 +127,9 @@ class Report final : public ::testing::EmptyTestEventListener {
       for (const auto& [result, n] : count) std::printf(" %d %s", n, result.c_str());
       std::printf("\n");
     }
-    for (const Line& l : lines()) std::printf("excluded on %s: %s, %s: %s\n", l.device, l.test, l.kind == Exclusion::never ? "never" : "for now", l.reason);
+    for (const Line& l : lines())
+      std::printf("excluded on %s: %s, %s: %s\n", l.device, l.test, l.kind == Exclusion::never ? "never" : "for now",
+                  l.reason);
     if (const char* file = std::getenv("SWITCHYARD_REPORT")) write(file);
     world().open.clear();
   }
@@ -136,7 +144,8 @@ class Report final : public ::testing::EmptyTestEventListener {
     std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
     j["date"] = date;
     j["devices"] = nlohmann::json::array();
-    for (const Info& i : devices()) j["devices"].push_back({{"id", i.id}, {"name", i.name}, {"driver", i.driver}, {"features", i.features}});
+    for (const Info& i : devices())
+      j["devices"].push_back({{"id", i.id}, {"name", i.name}, {"driver", i.driver}, {"features", i.features}});
     j["results"] = world().results;
     std::ofstream out(path);
     out << j.dump(2) << "\n";
@@ -168,7 +177,8 @@ DeviceRef open_device(const std::string& id) {
   }
   held = *opened;
   const char* validated = std::getenv("SWITCHYARD_VALIDATE");
-  if (validated && std::string(validated) == "1") held = validate(held, [](const Error& e) { std::printf("validate: %s\n", describe(e).c_str()); });
+  if (validated && std::string(validated) == "1")
+    held = validate(held, [](const Error& e) { std::printf("validate: %s\n", describe(e).c_str()); });
   return held;
 }
 
@@ -251,7 +261,8 @@ std::vector<std::byte> read(Buffer& buffer, Bytes offset, std::size_t bytes) {
 std::optional<Segment> usable(Device& device, const Segment& segment, Dims dims) {
   Claim claim = device.claim(segment);
   if (!claim.whole()) return std::nullopt;
-  if (std::none_of(claim.groups.begin(), claim.groups.end(), [](const Group& g) { return g.fixed_shapes; })) return segment;
+  if (std::none_of(claim.groups.begin(), claim.groups.end(), [](const Group& g) { return g.fixed_shapes; }))
+    return segment;
   Segment s = segment;
   for (Tensor& t : s.values)
     for (Dim& d : t.shape) d.min = d.max = resolve(d, dims);
@@ -289,7 +300,8 @@ Result<std::unique_ptr<Runner>> Runner::make(Device& device, const Segment& segm
   HAL_TRY(r->timeline_, device.create_timeline(0));
   for (const auto* list : {&segment.inputs, &segment.states, &segment.outputs})
     for (auto v : *list) {
-      HAL_TRY(BufferRef b, device.allocate({std::max<Bytes>(max_bytes(segment.values[v]), 4), Memory::device, "runner"}));
+      HAL_TRY(BufferRef b,
+              device.allocate({std::max<Bytes>(max_bytes(segment.values[v]), 4), Memory::device, "runner"}));
       r->buffers_.push_back(b);
     }
   if (Bytes bytes = r->program_->scratch()) {
@@ -298,13 +310,15 @@ Result<std::unique_ptr<Runner>> Runner::make(Device& device, const Segment& segm
   return r;
 }
 
-Result<std::vector<std::vector<std::byte>>> Runner::run(const std::vector<std::vector<std::byte>>& bytes, const std::vector<std::int64_t>& dims) {
+Result<std::vector<std::vector<std::byte>>> Runner::run(const std::vector<std::vector<std::byte>>& bytes,
+                                                        const std::vector<std::int64_t>& dims) {
   Run run{program_, {}, dims, {scratch_, 0, scratch_ ? scratch_->bytes() : 0}};
   std::size_t i = 0;
   for (const auto* list : {&segment_.inputs, &segment_.states, &segment_.outputs})
     for (auto v : *list) {
       if (list != &segment_.outputs && !bytes[v].empty()) HAL_CHECK(buffers_[i]->write(0, bytes[v]));
-      if (list == &segment_.outputs) HAL_CHECK(buffers_[i]->write(0, std::vector<std::byte>(buffers_[i]->bytes(), std::byte{0xee})));
+      if (list == &segment_.outputs)
+        HAL_CHECK(buffers_[i]->write(0, std::vector<std::byte>(buffers_[i]->bytes(), std::byte{0xee})));
       run.slices.push_back({buffers_[i], 0, std::max<Bytes>(tensor_bytes(segment_.values[v], dims), 4)});
       ++i;
     }
@@ -329,7 +343,10 @@ TEST(Found, IdsAreUniqueAndUnknownOnesAreNotFound) {
   for (auto& backend : world().backends) {
     auto opened = backend->open("nowhere:9", {&world().library, nullptr});
     // Without a driver there is nothing to look in, and the driver's own words say more.
-    EXPECT_CODE(backend->discover().devices.empty() && !opened && opened.error().code == Code::unavailable ? Code::unavailable : Code::not_found, opened);
+    EXPECT_CODE(backend->discover().devices.empty() && !opened && opened.error().code == Code::unavailable
+                    ? Code::unavailable
+                    : Code::not_found,
+                opened);
   }
 }
 

@@ -61,7 +61,8 @@ class Runner {
  public:
   static Result<std::unique_ptr<Runner>> make(Device& device, const Segment& segment);
   // bytes: by value; inputs and states of the size the dims say. Gives outputs and states, by value.
-  Result<std::vector<std::vector<std::byte>>> run(const std::vector<std::vector<std::byte>>& bytes, const std::vector<std::int64_t>& dims);
+  Result<std::vector<std::vector<std::byte>>> run(const std::vector<std::vector<std::byte>>& bytes,
+                                                  const std::vector<std::int64_t>& dims);
   const ProgramRef& program() const { return program_; }
 
  private:
@@ -82,15 +83,16 @@ void expect_code(Code expected, const Result<T>& result, const char* file, int l
     ADD_FAILURE_AT(file, line) << describe(result.error()) << ", expected " << to_string(expected);
 }
 
-#define ASSERT_OK(...)                                                                           \
-  do {                                                                                           \
-    const auto& ok_status_ = (__VA_ARGS__);                                                      \
-    if (!ok_status_.has_value()) FAIL() << ::switchyard::hal::describe(ok_status_.error());      \
+#define ASSERT_OK(...)                                                                      \
+  do {                                                                                      \
+    const auto& ok_status_ = (__VA_ARGS__);                                                 \
+    if (!ok_status_.has_value()) FAIL() << ::switchyard::hal::describe(ok_status_.error()); \
   } while (false)
 #define EXPECT_CODE(expected, ...) ::switchyard::test::expect_code(expected, __VA_ARGS__, __FILE__, __LINE__)
 
-#define ON_EVERY_DEVICE(suite)                                                                               \
-  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(suite);                                                      \
-  INSTANTIATE_TEST_SUITE_P(Device, suite, ::testing::ValuesIn(::switchyard::test::device_ids()), ::switchyard::test::test_name)
+#define ON_EVERY_DEVICE(suite)                                                                   \
+  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(suite);                                          \
+  INSTANTIATE_TEST_SUITE_P(Device, suite, ::testing::ValuesIn(::switchyard::test::device_ids()), \
+                           ::switchyard::test::test_name)
 
 }  // namespace switchyard::test

@@ -18,7 +18,8 @@ using test::oracle_path;
 
 const std::vector<std::string> sims{"tests/data/sim/kernel.json", "tests/data/sim/graph.json"};
 
-std::unique_ptr<Engine> open_engine(const std::string& model, std::vector<hal::DeviceRef> devices, EngineOptions options = {}) {
+std::unique_ptr<Engine> open_engine(const std::string& model, std::vector<hal::DeviceRef> devices,
+                                    EngineOptions options = {}) {
   auto loaded = models::load(oracle_path("models/" + model));
   if (!loaded) throw std::runtime_error(hal::describe(loaded.error()));
   if (devices.size() == 1) devices.resize(static_cast<std::size_t>(models::unit_count(*loaded)), devices[0]);
@@ -36,7 +37,8 @@ std::vector<float> feed(Engine& engine, Session& session, std::span<const std::i
   return std::move(fed).value();
 }
 
-std::vector<std::int32_t> continue_greedily(Engine& engine, Session& session, std::vector<float> logits, std::size_t n) {
+std::vector<std::int32_t> continue_greedily(Engine& engine, Session& session, std::vector<float> logits,
+                                            std::size_t n) {
   std::vector<std::int32_t> made;
   while (made.size() < n) {
     made.push_back(scheduler::greedy(logits));
@@ -63,12 +65,16 @@ TEST_P(OnDevice, LogitsAndGreedyTokensAreTheGoldens) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, OnDevice,
-                         testing::Combine(testing::Values("dense-hybrid-f32", "moe-hybrid-f32", "moe-hybrid-g2-f32", "dense-transformer-f32", "pure-mamba-f32"),
+                         testing::Combine(testing::Values("dense-hybrid-f32", "moe-hybrid-f32", "moe-hybrid-g2-f32",
+                                                          "dense-transformer-f32", "pure-mamba-f32"),
                                           testing::Values("cpu:0", "sim:kernel", "sim:graph")),
-                         [](const auto& i) { return test::as_name(std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param)); });
+                         [](const auto& i) {
+                           return test::as_name(std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param));
+                         });
 
 struct OnFound : testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Devices, OnFound, testing::ValuesIn(test::found_devices()), [](const auto& i) { return test::as_name(i.param); });
+INSTANTIATE_TEST_SUITE_P(Devices, OnFound, testing::ValuesIn(test::found_devices()),
+                         [](const auto& i) { return test::as_name(i.param); });
 
 TEST_P(OnFound, MixedStepsAreBitEqualToLoneOnes) {
   auto engine = open_engine("moe-hybrid-f32", {open_device(GetParam())});
@@ -81,10 +87,14 @@ TEST_P(OnFound, MixedStepsAreBitEqualToLoneOnes) {
 
   auto sa = session_of(*engine), sb = session_of(*engine);
   std::vector<float> got_a, got_b;
-  auto put = [](std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); };
+  auto put = [](std::vector<float>& to, const std::vector<float>& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  };
   // First a prefill of b beside one token of a; then the rest of b beside the rest of a.
-  StepItem first[] = {{sa.get(), std::span(a).first(1), WantLogits::all}, {sb.get(), std::span(b).first(50), WantLogits::all}};
-  StepItem second[] = {{sb.get(), std::span(b).subspan(50), WantLogits::all}, {sa.get(), std::span(a).subspan(1), WantLogits::all}};
+  StepItem first[] = {{sa.get(), std::span(a).first(1), WantLogits::all},
+                      {sb.get(), std::span(b).first(50), WantLogits::all}};
+  StepItem second[] = {{sb.get(), std::span(b).subspan(50), WantLogits::all},
+                       {sa.get(), std::span(a).subspan(1), WantLogits::all}};
   auto r1 = engine->step(first);
   ASSERT_TRUE(r1) << hal::describe(r1.error());
   auto r2 = engine->step(second);
@@ -117,7 +127,8 @@ TEST(Engine, RollbackSwitchesSlotsAndIsExact) {
 TEST(Engine, ASessionMovesBetweenDevicesMidStream) {
   auto g = golden("moe-hybrid-f32");
   std::vector<std::unique_ptr<Engine>> engines;
-  for (const char* id : {"cpu:0", "sim:kernel", "sim:graph", "cpu:0"}) engines.push_back(open_engine("moe-hybrid-f32", {open_device(id, sims)}));
+  for (const char* id : {"cpu:0", "sim:kernel", "sim:graph", "cpu:0"})
+    engines.push_back(open_engine("moe-hybrid-f32", {open_device(id, sims)}));
   auto session = session_of(*engines[0]);
   auto logits = feed(*engines[0], *session, g.tokens(7), WantLogits::last);
   std::vector<std::int32_t> made;

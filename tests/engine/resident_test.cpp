@@ -1,6 +1,5 @@
 // Weights are kept once and packed: what programs hold stays near the file's size for every weight type.
 #include "scheduler/run/engine.h"
-
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
 
@@ -24,11 +23,12 @@ TEST_P(Resident, AtMostATenthAboveTheFile) {
   EXPECT_LE(held, 1.1 * file);
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, Resident,
-                         testing::Combine(testing::Values("moe-hybrid-f32", "moe-hybrid-f16", "moe-hybrid-bf16", "moe-hybrid-q8_0", "quant256-q4_0",
-                                                          "quant256-q4_k", "quant256-q5_k", "quant256-q6_k"),
-                                          testing::ValuesIn(test::found_devices())),
-                         [](const auto& i) { return test::as_name(std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param)); });
+INSTANTIATE_TEST_SUITE_P(
+    Types, Resident,
+    testing::Combine(testing::Values("moe-hybrid-f32", "moe-hybrid-f16", "moe-hybrid-bf16", "moe-hybrid-q8_0",
+                                     "quant256-q4_0", "quant256-q4_k", "quant256-q5_k", "quant256-q6_k"),
+                     testing::ValuesIn(test::found_devices())),
+    [](const auto& i) { return test::as_name(std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param)); });
 
 }  // namespace
 }  // namespace switchyard

@@ -18,7 +18,9 @@ Case layer() {
   const hal::Dim rows = hal::Dim::open(sym_rows, 1, t);
   auto x = b.input(hal::DType::f32, {rows, hal::Dim::fixed(hidden)});
   auto residual = b.input(hal::DType::f32, {rows, hal::Dim::fixed(hidden)});
-  auto weight = [&, key = std::uint64_t{0}](hal::DType type, std::vector<std::int64_t> shape) mutable { return b.constant(type, shape, ++key, {}, nullptr); };
+  auto weight = [&, key = std::uint64_t{0}](hal::DType type, std::vector<std::int64_t> shape) mutable {
+    return b.constant(type, shape, ++key, {}, nullptr);
+  };
   auto chosen = router_topk::append(b, gemm::append(b, x, weight(hal::DType::f32, {experts, hidden})), 2);
   expert_gemm::Inputs in{x, chosen.index, chosen.gate, weight(hal::DType::q8_0, {experts, width, hidden})};
   in.w_up = weight(hal::DType::q8_0, {experts, width, hidden});
@@ -38,11 +40,13 @@ TEST_P(SplitExperts, RunOnTwoDevices) {
   for (std::int64_t cut : {1, 4, 7}) {
     auto split = scheduler::split_experts(whole.c.segment, cut);
     ASSERT_TRUE(split) << hal::describe(split.error());
-    auto part = [&](const hal::Segment& segment, const std::vector<scheduler::ExpertSplit::Source>& sources, const CaseRun* before, const hal::Segment* before_segment) {
+    auto part = [&](const hal::Segment& segment, const std::vector<scheduler::ExpertSplit::Source>& sources,
+                    const CaseRun* before, const hal::Segment* before_segment) {
       Case c{"part", segment, whole.c.dims, {}, false, true};
       for (std::size_t i = 0; i < sources.size(); ++i)
-        c.fills[segment.inputs[i]].values = sources[i].from_first ? before->values[before_segment->outputs[sources[i].index]]
-                                                                  : whole.exact[whole.c.segment.inputs[sources[i].index]];
+        c.fills[segment.inputs[i]].values = sources[i].from_first
+                                                ? before->values[before_segment->outputs[sources[i].index]]
+                                                : whole.exact[whole.c.segment.inputs[sources[i].index]];
       return make_data(c, 1);
     };
     auto a = run_on(*first, part(split->first, split->first_inputs, nullptr, nullptr));
@@ -67,7 +71,8 @@ std::vector<std::string> partners() {
   ids.push_back("sim:kernel");
   return ids;
 }
-INSTANTIATE_TEST_SUITE_P(Devices, SplitExperts, testing::ValuesIn(partners()), [](const auto& i) { return test::as_name(i.param); });
+INSTANTIATE_TEST_SUITE_P(Devices, SplitExperts, testing::ValuesIn(partners()),
+                         [](const auto& i) { return test::as_name(i.param); });
 
 }  // namespace
 }  // namespace switchyard

@@ -1,7 +1,8 @@
 // Input: the text of a config.json, a zero byte, a safetensors file.
+#include "models/formats/safetensors.h"
+
 #include <algorithm>
 
-#include "models/formats/safetensors.h"
 #include "models/granite_hybrid/assemble.h"
 #include "tests/fuzz/touch.h"
 

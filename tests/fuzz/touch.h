@@ -13,8 +13,9 @@ inline void touch(const Model& model) {
   read(model.embedding);
   read(model.head);
   for (const LayerWeights& w : model.layers)
-    for (const Weight* one : {&w.in_proj, &w.out_proj, &w.conv_weight, &w.a, &w.q, &w.k, &w.v, &w.o, &w.router, &w.experts_gate,
-                              &w.experts_up, &w.experts_gate_up, &w.experts_down, &w.shared_gate, &w.shared_up, &w.shared_down})
+    for (const Weight* one :
+         {&w.in_proj, &w.out_proj, &w.conv_weight, &w.a, &w.q, &w.k, &w.v, &w.o, &w.router, &w.experts_gate,
+          &w.experts_up, &w.experts_gate_up, &w.experts_down, &w.shared_gate, &w.shared_up, &w.shared_down})
       read(*one);
 }
 

@@ -75,28 +75,33 @@ TEST_P(Border, RefusesWithNumbers) {
   const Refused& r = GetParam();
   Case c = attention_case();  // 1 row, past 40, a page of 48, pages 0 to 3
   const Node& n = c.segment.nodes[0];
-  if (r.column < 5) c.fills[n.in[3]].values[r.column] = r.number;
-  else c.fills[n.in[4]].values[0] = r.number;
+  if (r.column < 5)
+    c.fills[n.in[3]].values[r.column] = r.number;
+  else
+    c.fills[n.in[4]].values[0] = r.number;
   auto run = run_on(*device, make_data(c, 1));
   ASSERT_FALSE(run);
   EXPECT_EQ(run.error().code, r.code) << describe(run.error());
   EXPECT_NE(run.error().message.find(r.text), std::string::npos) << run.error().message;
 }
 
-INSTANTIATE_TEST_SUITE_P(Numbers, Border,
-                         testing::Values(Refused{"row_begin", 0, 1, Code::invalid_argument, "row_begin of its one sequence is 1"},
-                                         Refused{"no_rows", 1, 0, Code::invalid_argument, "rows is 0, allowed are 1 to 1"},
-                                         Refused{"many_rows", 1, 2, Code::invalid_argument, "rows is 2, allowed are 1 to 1"},
-                                         Refused{"past", 4, 48, Code::unsupported, "positions up to 48 (past 48, rows 1) do not fit its window of one page of 48"},
-                                         Refused{"negative_past", 4, -1, Code::invalid_argument, "past is -1"},
-                                         Refused{"page", 5, 4, Code::invalid_argument, "page_table[0][0] is 4, allowed are 0 to 3"},
-                                         Refused{"negative_page", 5, -1, Code::invalid_argument, "page_table[0][0] is -1"}),
-                         [](const auto& each) { return std::string(each.param.what); });
+INSTANTIATE_TEST_SUITE_P(
+    Numbers, Border,
+    testing::Values(Refused{"row_begin", 0, 1, Code::invalid_argument, "row_begin of its one sequence is 1"},
+                    Refused{"no_rows", 1, 0, Code::invalid_argument, "rows is 0, allowed are 1 to 1"},
+                    Refused{"many_rows", 1, 2, Code::invalid_argument, "rows is 2, allowed are 1 to 1"},
+                    Refused{"past", 4, 48, Code::unsupported,
+                            "positions up to 48 (past 48, rows 1) do not fit its window of one page of 48"},
+                    Refused{"negative_past", 4, -1, Code::invalid_argument, "past is -1"},
+                    Refused{"page", 5, 4, Code::invalid_argument, "page_table[0][0] is 4, allowed are 0 to 3"},
+                    Refused{"negative_page", 5, -1, Code::invalid_argument, "page_table[0][0] is -1"}),
+    [](const auto& each) { return std::string(each.param.what); });
 
 TEST(Border, SlotZeroIsNeverWritten) {
   auto device = open_device("sim:graph_any", files);
   Case c = one_sequence(find_op("causal_conv1d")->cases()[0])[0];
-  for (auto [slot, text] : std::vector<std::pair<int, const char*>>{{0, "slot_out is 0, allowed are 1 to 1"}, {2, "slot_out is 2, allowed are 1 to 1"}}) {
+  for (auto [slot, text] : std::vector<std::pair<int, const char*>>{{0, "slot_out is 0, allowed are 1 to 1"},
+                                                                    {2, "slot_out is 2, allowed are 1 to 1"}}) {
     c.fills[c.segment.nodes[0].in[3]].values[3] = slot;
     auto run = run_on(*device, make_data(c, 1));
     ASSERT_FALSE(run);
@@ -126,7 +131,8 @@ TEST(Border, OnlyFixedShapesAndOneSequence) {
   data.c.dims[sym_rows] = 9;
   run = run_on(*device, data);
   ASSERT_FALSE(run);
-  EXPECT_NE(run.error().message.find("dims[0] is 9, the program was compiled for 7"), std::string::npos) << run.error().message;
+  EXPECT_NE(run.error().message.find("dims[0] is 9, the program was compiled for 7"), std::string::npos)
+      << run.error().message;
 }
 
 }  // namespace

@@ -18,21 +18,25 @@ namespace {
 
 const std::vector<std::string> files{"tests/data/sim/graph.json", "tests/data/sim/graph_f16.json"};
 
-constexpr std::int64_t width = 64, heads = 4, head_dim = 32, groups = 2, state = 16, inner = heads * head_dim, channels = inner + 2 * groups * state;
+constexpr std::int64_t width = 64, heads = 4, head_dim = 32, groups = 2, state = 16, inner = heads * head_dim,
+                       channels = inner + 2 * groups * state;
 constexpr std::int64_t window = 96, slots = 3, taps = 4;
 
 struct Values {
   std::uint32_t tokens, positions, rows, sequences, page_table, conv, ssm, k, v;
 };
 
-// tokens -> embedding -> norm -> in_proj -> conv -> scan -> gated norm -> out_proj + residual -> norm -> q, k, v -> rope ->
-// attention -> projection + residual -> the rows asked for.
+// tokens -> embedding -> norm -> in_proj -> conv -> scan -> gated norm -> out_proj + residual -> norm -> q, k, v ->
+// rope -> attention -> projection + residual -> the rows asked for.
 Case chain(std::int64_t t, const std::vector<double>& tokens, const Sequence& sequence, Values& at) {
   SegmentBuilder b;
-  const Dim rows = Dim::open(sym_rows, t, t), one = Dim::open(sym_sequences, 1, 1), picked = Dim::open(sym_logits, 1, 1);
+  const Dim rows = Dim::open(sym_rows, t, t), one = Dim::open(sym_sequences, 1, 1),
+            picked = Dim::open(sym_logits, 1, 1);
   std::uint64_t key = 100;
   auto vector = [&](std::int64_t n) { return b.constant(DType::f32, {n}, key++, {}, nullptr); };
-  auto matrix = [&](DType type, std::int64_t n, std::int64_t k) { return b.constant(type, {n, k}, key++, {}, nullptr); };
+  auto matrix = [&](DType type, std::int64_t n, std::int64_t k) {
+    return b.constant(type, {n, k}, key++, {}, nullptr);
+  };
   at.tokens = b.input(DType::i32, {rows});
   at.positions = b.input(DType::i32, {rows});
   at.rows = b.input(DType::i32, {picked});
@@ -44,8 +48,10 @@ Case chain(std::int64_t t, const std::vector<double>& tokens, const Sequence& se
   at.v = b.state(DType::f16, {Dim::fixed(2), Dim::fixed(window), Dim::fixed(2), Dim::fixed(16)});
 
   auto x = embedding::append(b, matrix(DType::q8_0, 40, width), at.tokens, 2.0f);
-  auto mixed = gemm::append(b, rmsnorm::append(b, x, vector(width), 1e-5f), matrix(DType::q8_0, inner + channels + heads, width));
-  auto xbc = causal_conv1d::append(b, mixed, matrix(DType::f32, channels, taps), vector(channels), at.sequences, at.conv, inner);
+  auto mixed = gemm::append(b, rmsnorm::append(b, x, vector(width), 1e-5f),
+                            matrix(DType::q8_0, inner + channels + heads, width));
+  auto xbc = causal_conv1d::append(b, mixed, matrix(DType::f32, channels, taps), vector(channels), at.sequences,
+                                   at.conv, inner);
   auto a = vector(heads);
   auto y = ssm_scan::append(b, xbc, mixed, vector(heads), a, vector(heads), at.sequences, at.ssm,
                             {heads, head_dim, groups, state, inner + channels, 0.0f, 3.4e38f});
@@ -63,11 +69,13 @@ Case chain(std::int64_t t, const std::vector<double>& tokens, const Sequence& se
   Case c{"chain", b.take(), {t, 1, 1}, {}, false, true};
   std::vector<double> padded = tokens, positions;
   padded.resize(static_cast<std::size_t>(t), 0.0);
-  for (std::int64_t i = 0; i < t; ++i) positions.push_back(static_cast<double>(i < sequence.rows ? sequence.past + i : 0));
+  for (std::int64_t i = 0; i < t; ++i)
+    positions.push_back(static_cast<double>(i < sequence.rows ? sequence.past + i : 0));
   c.fills[at.tokens].values = padded;
   c.fills[at.positions].values = positions;
   c.fills[at.rows].values = {double(sequence.rows - 1)};
-  c.fills[at.sequences].values = {double(sequence.row_begin), double(sequence.rows), double(sequence.slot_in), double(sequence.slot_out), double(sequence.past)};
+  c.fills[at.sequences].values = {double(sequence.row_begin), double(sequence.rows), double(sequence.slot_in),
+                                  double(sequence.slot_out), double(sequence.past)};
   c.fills[at.page_table].values = {1};
   c.fills[a] = kernels::Fill{-2, -0.01, {}};
   c.fills[at.conv].values = std::vector<double>(static_cast<std::size_t>(slots * (taps - 1) * channels));
@@ -80,7 +88,8 @@ struct Walk {
   std::vector<std::vector<double>> outputs, wanted;  // of each step
 };
 
-// Steps of `parts` tokens in buckets of `buckets` rows, carrying the states; beside it the double reference without padding.
+// Steps of `parts` tokens in buckets of `buckets` rows, carrying the states; beside it the double reference without
+// padding.
 Walk walk(Device& device, const std::vector<std::int64_t>& parts, const std::vector<std::int64_t>& buckets) {
   Walk result;
   std::mt19937 random(4);
@@ -94,7 +103,8 @@ Walk walk(Device& device, const std::vector<std::int64_t>& parts, const std::vec
     const Sequence sequence{0, n, s ? 1 + std::int32_t(s + 1) % 2 : 0, 1 + std::int32_t(s) % 2, past};
     Values at{}, same{};
     // The data of a constant depends on its key and the seed alone: make both from one source.
-    CaseData bucket = make_data(chain(buckets[s], tokens, sequence, at), 9), plain = make_data(chain(n, tokens, sequence, same), 9);
+    CaseData bucket = make_data(chain(buckets[s], tokens, sequence, at), 9),
+             plain = make_data(chain(n, tokens, sequence, same), 9);
     for (std::size_t i = 0; i < plain.c.segment.constants.size(); ++i) {
       auto v = plain.c.segment.constants[i].value;
       EXPECT_EQ(plain.bytes[v], bucket.bytes[v]);

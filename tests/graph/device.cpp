@@ -18,7 +18,9 @@ Case small_gemm() {
   fix(c.segment, c.dims);
   return c;
 }
-void says(const Error& error, const std::string& text) { EXPECT_NE(error.message.find(text), std::string::npos) << error.message; }
+void says(const Error& error, const std::string& text) {
+  EXPECT_NE(error.message.find(text), std::string::npos) << error.message;
+}
 
 TEST(Sim, KernelDeviceRunsLaunches) {
   CaseData data = make_data(find_op("gemm")->cases()[1], 1);
@@ -102,7 +104,8 @@ TEST(Sim, ALostDeviceStaysLost) {
   auto queue = device->create_queue(QueueKind::any);
   auto timeline = device->create_timeline(0);
   ASSERT_TRUE(buffer && queue && timeline);
-  for (std::uint64_t i = 1; i <= 2; ++i) ASSERT_TRUE((*queue)->submit({{}, {hal::Fill{{*buffer}, 1}}, {{*timeline, i}}, nullptr}));
+  for (std::uint64_t i = 1; i <= 2; ++i)
+    ASSERT_TRUE((*queue)->submit({{}, {hal::Fill{{*buffer}, 1}}, {{*timeline, i}}, nullptr}));
   ASSERT_TRUE((*timeline)->wait(2, std::chrono::seconds(10)));
   for (std::uint64_t i = 3; i <= 4; ++i) {
     ASSERT_TRUE((*queue)->submit({{}, {hal::Fill{{*buffer}, 2}}, {{*timeline, i}}, nullptr}));
@@ -184,17 +187,18 @@ TEST(Sim, DescriptionsAreChecked) {
   struct Wrong {
     const char *text, *found;
   };
-  for (const Wrong& w : std::vector<Wrong>{{"{", "parse error"},
-                                           {"[]", "must be an object"},
-                                           {"{}", "name is missing"},
-                                           {R"({"name": 3})", "name has the wrong type: 3"},
-                                           {R"({"name": "a", "formats": ["fatbin"]})", "formats is fatbin, allowed are: call, graph"},
-                                           {R"({"name": "a", "formats": ["call", "graph"]})", "formats must be"},
-                                           {R"({"name": "a", "kind": "tpu"})", "kind is tpu, allowed are: cpu, igpu"},
-                                           {R"({"name": "a", "speed": {}})", "speed is no known field"},
-                                           {R"({"name": "a", "faults": {"submision": 1}})", "faults.submision is no known field"},
-                                           {R"({"name": "a", "speeds": {"link_gb_s": 0}})", "speeds must be above 0"},
-                                           {R"({"name": "a", "rounding": "f16"})", "only a device of formats"}}) {
+  for (const Wrong& w :
+       std::vector<Wrong>{{"{", "parse error"},
+                          {"[]", "must be an object"},
+                          {"{}", "name is missing"},
+                          {R"({"name": 3})", "name has the wrong type: 3"},
+                          {R"({"name": "a", "formats": ["fatbin"]})", "formats is fatbin, allowed are: call, graph"},
+                          {R"({"name": "a", "formats": ["call", "graph"]})", "formats must be"},
+                          {R"({"name": "a", "kind": "tpu"})", "kind is tpu, allowed are: cpu, igpu"},
+                          {R"({"name": "a", "speed": {}})", "speed is no known field"},
+                          {R"({"name": "a", "faults": {"submision": 1}})", "faults.submision is no known field"},
+                          {R"({"name": "a", "speeds": {"link_gb_s": 0}})", "speeds must be above 0"},
+                          {R"({"name": "a", "rounding": "f16"})", "only a device of formats"}}) {
     std::ofstream(path) << w.text;
     Discovery found = backends::make_sim({path})->discover();
     EXPECT_TRUE(found.devices.empty());
@@ -203,7 +207,8 @@ TEST(Sim, DescriptionsAreChecked) {
     EXPECT_NE(found.absent[0].detail.find(w.found), std::string::npos) << found.absent[0].detail;
   }
   std::remove(path.c_str());
-  Discovery twice = backends::make_sim({file("kernel"), file("kernel"), file("missing"), "no/such/file.json"})->discover();
+  Discovery twice =
+      backends::make_sim({file("kernel"), file("kernel"), file("missing"), "no/such/file.json"})->discover();
   EXPECT_EQ(twice.devices.size(), 1u);
   ASSERT_EQ(twice.absent.size(), 3u);
   EXPECT_NE(twice.absent[0].detail.find("is taken by an earlier file"), std::string::npos);
@@ -217,7 +222,8 @@ TEST(Sim, DescriptionsAreChecked) {
 
 // Each sits in its own backend, as drivers do.
 TEST(Sim, CrashAndHangInDiscoveryAreAbsences) {
-  std::vector<hal::BackendRef> all{backends::make_sim({file("crash")}), backends::make_sim({file("kernel")}), backends::make_sim({file("hang")})};
+  std::vector<hal::BackendRef> all{backends::make_sim({file("crash")}), backends::make_sim({file("kernel")}),
+                                   backends::make_sim({file("hang")})};
   probes::DiscoverOptions options;
   options.limit = std::chrono::milliseconds(1500);
   auto machine = probes::discover(all, options);

@@ -1,8 +1,7 @@
 // An op's case as a graph device can run it: every dim fixed, one sequence, its context within one page.
 #pragma once
-#include <random>
-
 #include <cmath>
+#include <random>
 
 #include "kernels/attention/attention.h"
 #include "kernels/common/sequences.h"
@@ -19,8 +18,8 @@ inline void fix(Segment& segment, const std::vector<std::int64_t>& dims) {
       if (d.symbol >= 0) d.min = d.max = dims[static_cast<std::size_t>(d.symbol)];
 }
 
-// Attention with a context of several small pages, as one with a page that holds it all. Rows past the context hold numbers
-// that would show.
+// Attention with a context of several small pages, as one with a page that holds it all. Rows past the context hold
+// numbers that would show.
 inline void widen_page(Case& c, std::int64_t past, std::int64_t rows) {
   Node& n = c.segment.nodes[0];
   auto a = n.attrs_as<attention::Attrs>();
@@ -72,7 +71,8 @@ inline std::vector<Case> one_sequence(const Case& c) {
     one.dims[sym_sequences] = 1;
     one.fills[sequences].values = {0, rows[5 * s + 1], rows[5 * s + 2], rows[5 * s + 3], rows[5 * s + 4]};
     one.name += "_" + std::to_string(s);
-    if (page_table != no_value) widen_page(one, static_cast<std::int64_t>(rows[5 * s + 4]), static_cast<std::int64_t>(rows[5 * s + 1]));
+    if (page_table != no_value)
+      widen_page(one, static_cast<std::int64_t>(rows[5 * s + 4]), static_cast<std::int64_t>(rows[5 * s + 1]));
     for (auto& [value, fill] : one.fills) {  // rows of a step longer than this one
       std::size_t n = static_cast<std::size_t>(elements(one.segment.values[value], one.dims));
       if (fill.values.size() > n) fill.values.resize(n);

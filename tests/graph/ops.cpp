@@ -2,8 +2,8 @@
 #include <cmath>
 #include <map>
 
-#include "tests/graph/one_sequence.h"
 #include "hal/shared/half.h"
+#include "tests/graph/one_sequence.h"
 #include "tests/support/devices.h"
 
 namespace switchyard::test {
@@ -11,8 +11,8 @@ namespace {
 
 const std::vector<std::string> files{"tests/data/sim/graph_any.json", "tests/data/sim/graph_f16.json"};
 
-// Errors of a device that rounds to half after each primitive, largest |difference| over largest |reference|: twice the worst
-// measured over all cases with this evaluator.
+// Errors of a device that rounds to half after each primitive, largest |difference| over largest |reference|: twice the
+// worst measured over all cases with this evaluator.
 struct HalfTolerance {
   double error;
   const char* why;
@@ -85,14 +85,16 @@ TEST_P(Op, F32) {
   auto device = open_device("sim:graph_any", files);
   Sum sum = run_all(*GetParam(), *device, false);
   EXPECT_GT(sum.ran, 0);
-  std::printf("  %-16s f32: %d cases, %d declined, worst %.1e (%s)\n", GetParam()->name, sum.ran, sum.declined, sum.worst, sum.at.c_str());
+  std::printf("  %-16s f32: %d cases, %d declined, worst %.1e (%s)\n", GetParam()->name, sum.ran, sum.declined,
+              sum.worst, sum.at.c_str());
 }
 
 TEST_P(Op, F16) {
   auto device = open_device("sim:graph_f16", files);
   Sum sum = run_all(*GetParam(), *device, true);
   EXPECT_GT(sum.ran, 0);
-  std::printf("  %-16s f16: %d cases, %d declined, worst %.1e (%s)\n", GetParam()->name, sum.ran, sum.declined, sum.worst, sum.at.c_str());
+  std::printf("  %-16s f16: %d cases, %d declined, worst %.1e (%s)\n", GetParam()->name, sum.ran, sum.declined,
+              sum.worst, sum.at.c_str());
 }
 
 INSTANTIATE_TEST_SUITE_P(Graph, Op, testing::ValuesIn(ops()), [](const auto& each) { return short_name(*each.param); });

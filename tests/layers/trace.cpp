@@ -25,7 +25,8 @@ DeviceRef open_plain() {
 }
 
 struct File {
-  std::string path = ::testing::TempDir() + "switchyard_trace_" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) + "_" +
+  std::string path = ::testing::TempDir() + "switchyard_trace_" +
+                     std::to_string(::testing::UnitTest::GetInstance()->random_seed()) + "_" +
                      ::testing::UnitTest::GetInstance()->current_test_info()->name() + ".json";
   ~File() { std::remove(path.c_str()); }
   nlohmann::json read() const {
@@ -73,7 +74,8 @@ TEST(Trace, HoldsSubmissionsAndNodes) {
   }
   bool named = false;
   for (const auto& e : json["traceEvents"])
-    if (e["ph"] == "M" && e["name"] == "process_name" && std::string(e["args"]["name"]).rfind("cpu:0", 0) == 0) named = e["pid"] == nodes[0]["pid"];
+    if (e["ph"] == "M" && e["name"] == "process_name" && std::string(e["args"]["name"]).rfind("cpu:0", 0) == 0)
+      named = e["pid"] == nodes[0]["pid"];
   EXPECT_TRUE(named);
 }
 

@@ -43,7 +43,9 @@ class Validate : public ::testing::Test {
     auto scratch = buffer(program->scratch(), *device);
     return {program, {{buffer(128, *device)}, {buffer(128, *device)}}, {4}, {scratch}};
   }
-  Status submit(Command command) { return queue->submit({{}, {std::move(command)}, {{timeline, ++submitted}}, nullptr}); }
+  Status submit(Command command) {
+    return queue->submit({{}, {std::move(command)}, {{timeline, ++submitted}}, nullptr});
+  }
 
   void finds(const std::string& words, const Status& status) {
     ASSERT_FALSE(status) << "not found: " << words;
@@ -131,7 +133,8 @@ TEST_F(Validate, FindsBadCopiesAndFills) {
 TEST_F(Validate, FindsWaitsForWhatNobodySubmitted) {
   TimelineRef other = *device->create_timeline(3);
   ++submitted;
-  finds("wait for value 4, which nobody has submitted; the highest is 3", queue->submit({{{other, 4}}, {}, {}, nullptr}));
+  finds("wait for value 4, which nobody has submitted; the highest is 3",
+        queue->submit({{{other, 4}}, {}, {}, nullptr}));
   ASSERT_TRUE(other->signal(4));
   ASSERT_TRUE(queue->submit({{{other, 4}}, {}, {{other, 6}}, nullptr}));
   ASSERT_TRUE(queue->submit({{{other, 5}}, {}, {}, nullptr}));

@@ -94,7 +94,8 @@ TEST(Config, EndTokens) {
 
 TEST(Config, MissingMultipliersAreOne) {
   auto c = read([](auto& j) {
-    for (const char* key : {"embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling"}) j.erase(key);
+    for (const char* key : {"embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling"})
+      j.erase(key);
   });
   ASSERT_TRUE(c);
   EXPECT_EQ(c->embedding_multiplier * c->residual_multiplier * c->attention_multiplier * c->logits_scaling, 1);
@@ -127,9 +128,14 @@ TEST(Config, GgufDefaults) {
 }
 
 TEST(Config, AnyIntegerTypeWillDo) {
-  for (const auto& number : std::vector<std::pair<std::uint32_t, Bytes>>{
-           {0, Bytes(1, 2)}, {1, Bytes(1, 2)}, {2, raw<std::uint16_t>(2)}, {3, raw<std::int16_t>(2)}, {4, raw<std::uint32_t>(2)},
-           {5, raw<std::int32_t>(2)}, {10, raw<std::uint64_t>(2)}, {11, raw<std::int64_t>(2)}}) {
+  for (const auto& number : std::vector<std::pair<std::uint32_t, Bytes>>{{0, Bytes(1, 2)},
+                                                                         {1, Bytes(1, 2)},
+                                                                         {2, raw<std::uint16_t>(2)},
+                                                                         {3, raw<std::int16_t>(2)},
+                                                                         {4, raw<std::uint32_t>(2)},
+                                                                         {5, raw<std::int32_t>(2)},
+                                                                         {10, raw<std::uint64_t>(2)},
+                                                                         {11, raw<std::int64_t>(2)}}) {
     auto c = read_gguf([&](auto& g) { g.set("block_count", number.first, number.second); });
     ASSERT_TRUE(c) << number.first << ": " << describe(c.error());
     EXPECT_EQ(c->layers, 2);
@@ -140,8 +146,9 @@ TEST(Names, ResavedExpertsHaveOtherNames) {
   SafetensorsSample s(true);
   for (int i = 0; i < 2; ++i) {
     std::string moe = "model.layers." + std::to_string(i) + ".block_sparse_moe.";
-    for (auto [from, to] : {std::pair{"router.layer.weight", "router.weight"}, std::pair{"input_linear.weight", "experts.gate_up_proj"},
-                            std::pair{"output_linear.weight", "experts.down_proj"}}) {
+    for (auto [from, to] :
+         {std::pair{"router.layer.weight", "router.weight"}, std::pair{"input_linear.weight", "experts.gate_up_proj"},
+          std::pair{"output_linear.weight", "experts.down_proj"}}) {
       s.header[moe + to] = s.header[moe + from];
       s.header.erase(moe + from);
     }

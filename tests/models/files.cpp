@@ -46,7 +46,8 @@ class Files : public testing::Test {
     return out;
   }
   std::string write_parts(const std::vector<GgufSample>& list) const {
-    for (std::size_t p = 0; p < list.size(); ++p) write("m-0000" + std::to_string(p + 1) + "-of-00003.gguf", list[p].build());
+    for (std::size_t p = 0; p < list.size(); ++p)
+      write("m-0000" + std::to_string(p + 1) + "-of-00003.gguf", list[p].build());
     return (folder / "m-00001-of-00003.gguf").string();
   }
   void expect(const hal::Result<Model>& model, hal::Code code, const std::string& says) const {
@@ -98,7 +99,8 @@ TEST_F(Files, ShardsMustHoldWhatTheIndexPromises) {
     return index(copy);
   };
   expect(changed("model.extra.weight", "a.safetensors"), hal::Code::io, "lacks tensor 'model.extra.weight'");
-  expect(changed("model.norm.weight", "b.safetensors"), hal::Code::io, "'model.norm.weight' is not where the index has it");
+  expect(changed("model.norm.weight", "b.safetensors"), hal::Code::io,
+         "'model.norm.weight' is not where the index has it");
   expect(changed("model.norm.weight", "../a.safetensors"), hal::Code::io, "the name of a file beside the index");
   expect(changed("model.norm.weight", 7), hal::Code::io, "weight_map holds 7");
   auto fewer = map;
@@ -156,7 +158,8 @@ TEST_F(Files, MisalignedSafetensorsAreCopied) {
   write("model.safetensors", SafetensorsSample::build(header, s.data));
   auto model = load(folder.string());
   ASSERT_TRUE(model) << describe(model.error());
-  for (const Weight* w : {&model->embedding, &model->layers[0].in_proj, &model->layers[0].shared_up, &model->layers[1].q}) {
+  for (const Weight* w :
+       {&model->embedding, &model->layers[0].in_proj, &model->layers[0].shared_up, &model->layers[1].q}) {
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(w->data.data()) % 4, 0u);
     for (std::size_t i = 0; i < w->data.size(); i += 4) {
       float v;

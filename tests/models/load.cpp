@@ -92,7 +92,8 @@ TEST(Oracle, DequantisationIsExact) {
     const FileTensor& bytes = file->tensors.at("bytes");
     FileTensor y = aligned(file->tensors.at("y"));
     int found = 0;
-    for (DType dtype : {DType::f32, DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_k, DType::q5_k, DType::q6_k}) {
+    for (DType dtype :
+         {DType::f32, DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_k, DType::q5_k, DType::q6_k}) {
       if (name != std::string("dequant-") + to_string(dtype)) continue;
       ++found;
       auto n = static_cast<std::int64_t>(y.data.size() / 4);
@@ -124,7 +125,8 @@ std::vector<float> unpermuted(const std::vector<float>& rows, std::int64_t head_
 
 void expect_close(const std::vector<float>& a, const std::vector<float>& b, const std::string& what) {
   ASSERT_EQ(a.size(), b.size()) << what;
-  for (std::size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-6 * std::max(1.0f, std::fabs(b[i]))) << what << " " << i;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    ASSERT_NEAR(a[i], b[i], 1e-6 * std::max(1.0f, std::fabs(b[i]))) << what << " " << i;
 }
 
 // Part `half` of two of each expert's rows.
@@ -147,9 +149,9 @@ TEST(Oracle, BothFormatsGiveTheSameModel) {
     ASSERT_TRUE(folder) << describe(folder.error());
     const Config &a = gguf->config, &b = folder->config;
     EXPECT_EQ(a.kinds, b.kinds);
-    for (auto field : {&Config::vocab, &Config::hidden, &Config::heads, &Config::kv_heads, &Config::head_dim, &Config::ssm_heads,
-                       &Config::ssm_head_dim, &Config::groups, &Config::state, &Config::conv_kernel, &Config::experts,
-                       &Config::experts_used, &Config::expert_width, &Config::shared_width})
+    for (auto field : {&Config::vocab, &Config::hidden, &Config::heads, &Config::kv_heads, &Config::head_dim,
+                       &Config::ssm_heads, &Config::ssm_head_dim, &Config::groups, &Config::state, &Config::conv_kernel,
+                       &Config::experts, &Config::experts_used, &Config::expert_width, &Config::shared_width})
       EXPECT_EQ(a.*field, b.*field) << stem;
     for (auto field : {&Config::embedding_multiplier, &Config::residual_multiplier, &Config::attention_multiplier,
                        &Config::logits_scaling, &Config::eps})
@@ -159,13 +161,14 @@ TEST(Oracle, BothFormatsGiveTheSameModel) {
     expect_close(values(gguf->final_norm), values(folder->final_norm), stem);
     for (std::size_t i = 0; i < gguf->layers.size(); ++i) {
       LayerWeights &g = gguf->layers[i], &f = folder->layers[i];
-      for (auto field : {&LayerWeights::input_norm, &LayerWeights::post_norm, &LayerWeights::in_proj, &LayerWeights::conv_weight,
-                         &LayerWeights::conv_bias, &LayerWeights::dt_bias, &LayerWeights::a, &LayerWeights::d,
-                         &LayerWeights::ssm_norm, &LayerWeights::out_proj, &LayerWeights::v, &LayerWeights::o,
-                         &LayerWeights::router, &LayerWeights::experts_down, &LayerWeights::shared_gate,
-                         &LayerWeights::shared_up, &LayerWeights::shared_down}) {
+      for (auto field : {&LayerWeights::input_norm, &LayerWeights::post_norm, &LayerWeights::in_proj,
+                         &LayerWeights::conv_weight, &LayerWeights::conv_bias, &LayerWeights::dt_bias, &LayerWeights::a,
+                         &LayerWeights::d, &LayerWeights::ssm_norm, &LayerWeights::out_proj, &LayerWeights::v,
+                         &LayerWeights::o, &LayerWeights::router, &LayerWeights::experts_down,
+                         &LayerWeights::shared_gate, &LayerWeights::shared_up, &LayerWeights::shared_down}) {
         ASSERT_EQ((g.*field).present(), (f.*field).present());
-        if ((g.*field).present()) expect_close(values(g.*field), values(f.*field), stem + " layer " + std::to_string(i));
+        if ((g.*field).present())
+          expect_close(values(g.*field), values(f.*field), stem + " layer " + std::to_string(i));
       }
       if (g.q.present()) {
         expect_close(unpermuted(values(g.q), a.head_dim, a.hidden), values(f.q), stem + " q");

@@ -94,8 +94,8 @@ TEST_P(Quant, ZerosStayZerosAndPartialBlocksAreRefused) {
   EXPECT_FALSE(dequantize_row(dtype, bytes.data(), -256, y.data()));
 }
 
-// Half a step of each type: 8-bit mantissas for bf16, 127 levels for q8_0, a range of two largest values over 15 for q4_k
-// plus the rounding of the 6-bit scales and minimums.
+// Half a step of each type: 8-bit mantissas for bf16, 127 levels for q8_0, a range of two largest values over 15 for
+// q4_k plus the rounding of the 6-bit scales and minimums.
 INSTANTIATE_TEST_SUITE_P(Types, Quant,
                          testing::Values(Case{DType::f32, 0}, Case{DType::f16, 5e-4}, Case{DType::bf16, 4e-3},
                                          Case{DType::q8_0, 0.005}, Case{DType::q4_0, 0.13}, Case{DType::q4_k, 0.11},

@@ -6,7 +6,8 @@ namespace switchyard::models {
 namespace {
 
 constexpr std::uint32_t u32 = 4, f32 = 6, boolean = 7, string = 8, array = 9;
-constexpr int hidden = 32, vocab = 40, inner = 64, heads = 4, groups = 2, state = 8, kernel = 4, channels = inner + 2 * groups * state;
+constexpr int hidden = 32, vocab = 40, inner = 64, heads = 4, groups = 2, state = 8, kernel = 4,
+              channels = inner + 2 * groups * state;
 constexpr int experts_count = 4, expert_width = 24, shared = 16;
 
 Bytes floats(std::size_t n, float value = 0.125f) {
@@ -25,7 +26,9 @@ std::size_t product(const std::vector<std::uint64_t>& dims) {
 Bytes gguf_string(const std::string& text) { return raw<std::uint64_t>(text.size()) + text; }
 
 GgufSample::GgufSample(bool experts) {
-  auto number = [&](const std::string& name, std::uint32_t v) { keys.push_back({"granitehybrid." + name, u32, raw(v)}); };
+  auto number = [&](const std::string& name, std::uint32_t v) {
+    keys.push_back({"granitehybrid." + name, u32, raw(v)});
+  };
   auto real = [&](const std::string& name, float v) { keys.push_back({"granitehybrid." + name, f32, raw(v)}); };
   keys.push_back({"general.architecture", string, gguf_string("granitehybrid")});
   number("block_count", 2);
@@ -141,14 +144,34 @@ Bytes GgufSample::build() const {
 }
 
 SafetensorsSample::SafetensorsSample(bool experts) {
-  config = {{"model_type", "granitemoehybrid"}, {"vocab_size", vocab}, {"hidden_size", hidden}, {"num_hidden_layers", 2},
-            {"layer_types", {"mamba", "attention"}}, {"num_attention_heads", 2}, {"num_key_value_heads", 1},
-            {"mamba_n_heads", heads}, {"mamba_d_head", inner / heads}, {"mamba_n_groups", groups}, {"mamba_d_state", state},
-            {"mamba_d_conv", kernel}, {"mamba_expand", 2}, {"mamba_conv_bias", true}, {"num_local_experts", experts ? experts_count : 0},
-            {"num_experts_per_tok", experts ? 2 : 0}, {"intermediate_size", expert_width}, {"shared_intermediate_size", shared},
-            {"max_position_embeddings", 4096}, {"embedding_multiplier", 12}, {"residual_multiplier", 0.22},
-            {"attention_multiplier", 0.0625}, {"logits_scaling", 8}, {"rms_norm_eps", 1e-5}, {"tie_word_embeddings", true},
-            {"eos_token_id", 1}, {"hidden_act", "silu"}, {"position_embedding_type", "nope"}};
+  config = {{"model_type", "granitemoehybrid"},
+            {"vocab_size", vocab},
+            {"hidden_size", hidden},
+            {"num_hidden_layers", 2},
+            {"layer_types", {"mamba", "attention"}},
+            {"num_attention_heads", 2},
+            {"num_key_value_heads", 1},
+            {"mamba_n_heads", heads},
+            {"mamba_d_head", inner / heads},
+            {"mamba_n_groups", groups},
+            {"mamba_d_state", state},
+            {"mamba_d_conv", kernel},
+            {"mamba_expand", 2},
+            {"mamba_conv_bias", true},
+            {"num_local_experts", experts ? experts_count : 0},
+            {"num_experts_per_tok", experts ? 2 : 0},
+            {"intermediate_size", expert_width},
+            {"shared_intermediate_size", shared},
+            {"max_position_embeddings", 4096},
+            {"embedding_multiplier", 12},
+            {"residual_multiplier", 0.22},
+            {"attention_multiplier", 0.0625},
+            {"logits_scaling", 8},
+            {"rms_norm_eps", 1e-5},
+            {"tie_word_embeddings", true},
+            {"eos_token_id", 1},
+            {"hidden_act", "silu"},
+            {"position_embedding_type", "nope"}};
   auto tensor = [&](const std::string& name, std::vector<std::uint64_t> shape) {
     std::size_t begin = data.size();
     data += floats(product(shape));

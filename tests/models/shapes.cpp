@@ -26,11 +26,17 @@ double parameters(const Model& model) {
   add(model.embedding);
   add(model.final_norm);
   for (const LayerWeights& w : model.layers)
-    for (auto f : {&LayerWeights::input_norm, &LayerWeights::post_norm, &LayerWeights::in_proj, &LayerWeights::conv_weight,
-                   &LayerWeights::conv_bias, &LayerWeights::dt_bias, &LayerWeights::a, &LayerWeights::d, &LayerWeights::ssm_norm,
-                   &LayerWeights::out_proj, &LayerWeights::q, &LayerWeights::k, &LayerWeights::v, &LayerWeights::o,
-                   &LayerWeights::router, &LayerWeights::experts_gate, &LayerWeights::experts_up, &LayerWeights::experts_down,
-                   &LayerWeights::shared_gate, &LayerWeights::shared_up, &LayerWeights::shared_down})
+    for (auto f : {&LayerWeights::input_norm,  &LayerWeights::post_norm,
+                   &LayerWeights::in_proj,     &LayerWeights::conv_weight,
+                   &LayerWeights::conv_bias,   &LayerWeights::dt_bias,
+                   &LayerWeights::a,           &LayerWeights::d,
+                   &LayerWeights::ssm_norm,    &LayerWeights::out_proj,
+                   &LayerWeights::q,           &LayerWeights::k,
+                   &LayerWeights::v,           &LayerWeights::o,
+                   &LayerWeights::router,      &LayerWeights::experts_gate,
+                   &LayerWeights::experts_up,  &LayerWeights::experts_down,
+                   &LayerWeights::shared_gate, &LayerWeights::shared_up,
+                   &LayerWeights::shared_down})
       add(w.*f);
   return n;
 }
@@ -38,9 +44,9 @@ double parameters(const Model& model) {
 // The published counts, in millions; "about" where only a rounded one is known.
 TEST(Shapes, HaveThePublishedParameterCounts) {
   const std::map<std::string, std::pair<double, double>> published = {
-      {"granite-4.0-350m", {350, 5}},     {"granite-4.0-1b", {1600, 50}},    {"granite-4.0-micro", {3400, 20}},
-      {"granite-4.0-h-350m", {340, 1}},   {"granite-4.0-h-1b", {1462, 1}},   {"granite-4.0-h-micro", {3191, 1}},
-      {"granite-4.0-h-tiny", {6939, 1}},  {"granite-4.0-h-small", {32207, 2}}};
+      {"granite-4.0-350m", {350, 5}},    {"granite-4.0-1b", {1600, 50}},     {"granite-4.0-micro", {3400, 20}},
+      {"granite-4.0-h-350m", {340, 1}},  {"granite-4.0-h-1b", {1462, 1}},    {"granite-4.0-h-micro", {3191, 1}},
+      {"granite-4.0-h-tiny", {6939, 1}}, {"granite-4.0-h-small", {32207, 2}}};
   LoadOptions options;
   options.no_data = true;
   EXPECT_EQ(shape_names().size(), published.size());
@@ -109,7 +115,8 @@ TEST_P(Seeded, EveryMatrixIsFiniteAndOfTheRightSize) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Types, Seeded,
-                         testing::Values(DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_k, DType::q5_k, DType::q6_k),
+                         testing::Values(DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_k, DType::q5_k,
+                                         DType::q6_k),
                          [](const auto& type) { return std::string(to_string(type.param)); });
 
 TEST(SeededModel, SameSeedSameBytes) {

@@ -28,7 +28,9 @@ class SmallBindings final : public Kernels {
     return library_.lower(s, small);
   }
   Result<Decomposed> decompose(const Segment& s, Arithmetic a) const override { return library_.decompose(s, a); }
-  std::vector<std::string> variants(const Segment& s, std::uint32_t n, const Info& i) const override { return library_.variants(s, n, i); }
+  std::vector<std::string> variants(const Segment& s, std::uint32_t n, const Info& i) const override {
+    return library_.variants(s, n, i);
+  }
 
  private:
   Library library_;
@@ -104,7 +106,8 @@ TEST_F(Opencl, SlicesOfOneBufferInEveryKindOfMemoryReplayedAndRebound) {
       ASSERT_TRUE(ran) << describe(ran.error());
       ASSERT_TRUE(all->read(at[2], nine));
       auto values = decode(s.values[s.outputs[0]], data.c.dims, nine);
-      for (std::size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(values[i], reference[s.outputs[0]][i], 1e-4) << "repeat " << repeat;
+      for (std::size_t i = 0; i < values.size(); ++i)
+        ASSERT_NEAR(values[i], reference[s.outputs[0]][i], 1e-4) << "repeat " << repeat;
       ASSERT_EQ(timing->spans.size(), repeat == 2 ? 1u : 0u);
       for (const Span& span : timing->spans) {
         EXPECT_GE(span.begin, timing->begin);
@@ -129,7 +132,8 @@ TEST_F(Opencl, CopiesAndFillsBetweenKindsOfMemoryKeepTheirOrder) {
       ASSERT_TRUE(a->write(0, pattern));
       ASSERT_TRUE(b->write(0, std::vector<std::byte>(size)));
       const std::uint32_t word = 0xdeadbeef;
-      Status done = submit({hal::Fill{{a, 400, 40}, word}, Copy{{a, 100, 1000}, {b, 64, 1000}}, hal::Fill{{b, 64, 4}, 5}});
+      Status done =
+          submit({hal::Fill{{a, 400, 40}, word}, Copy{{a, 100, 1000}, {b, 64, 1000}}, hal::Fill{{b, 64, 4}, 5}});
       ASSERT_TRUE(done) << describe(done.error());
       std::vector<std::byte> want(size);
       std::memcpy(&want[64], &pattern[100], 1000);
@@ -196,7 +200,8 @@ TEST_F(Opencl, QueuesShareAProgram) {
 
 TEST_F(Opencl, WeightsBeyondOneBindingAreCutAtRows) {
   kernels_.limit = 70000;
-  auto expect_split = [&](Segment segment, std::vector<std::int64_t> dims, std::map<std::uint32_t, kernels::Fill> fills) {
+  auto expect_split = [&](Segment segment, std::vector<std::int64_t> dims,
+                          std::map<std::uint32_t, kernels::Fill> fills) {
     CaseData data = make_data({"split", std::move(segment), std::move(dims), std::move(fills), false, true}, 5);
     auto lowered = kernels_.lower(data.c.segment, device_->info());
     ASSERT_TRUE(lowered);

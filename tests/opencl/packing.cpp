@@ -1,10 +1,11 @@
 // rows32, the layout GPU kernels read weights in, against the GGUF bytes it was made from.
+#include "kernels/common/packing.h"
+
 #include <gtest/gtest.h>
 
 #include <random>
 
 #include "kernels/builder.h"
-#include "kernels/common/packing.h"
 #include "kernels/common/quant.h"
 
 namespace switchyard::kernels {

@@ -38,7 +38,8 @@ TEST(Cases, ReferencesAreFinite) {
       ASSERT_TRUE(run) << op->name << " " << c.name << ": " << run.error().message;
       for (const auto* list : {&c.segment.outputs, &c.segment.states})
         for (auto v : *list) {
-          EXPECT_EQ(static_cast<std::int64_t>(values[v].size()), elements(c.segment.values[v], c.dims)) << op->name << " " << c.name;
+          EXPECT_EQ(static_cast<std::int64_t>(values[v].size()), elements(c.segment.values[v], c.dims))
+              << op->name << " " << c.name;
           for (double x : values[v]) ASSERT_TRUE(std::isfinite(x)) << op->name << " " << c.name;
         }
     }

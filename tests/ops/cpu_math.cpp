@@ -1,11 +1,11 @@
 // The CPU kernels' own exp, silu and softplus against double.
 #define SY_ISA isa_of_the_test
-#include "kernels/common/cpu/math.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
+
+#include "kernels/common/cpu/math.h"
 
 namespace switchyard::kernels::isa_of_the_test {
 namespace {
@@ -42,8 +42,13 @@ TEST(CpuMath, ExpAtTheEnds) {
 }
 
 TEST(CpuMath, SiluAndSoftplus) {
-  EXPECT_LE(worst_ulps(silu, [](double x) { return x / (1 + std::exp(-x)); }, -80.0f, 80.0f), 4.0);
-  EXPECT_LE(worst_ulps(softplus, [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }, -80.0f, 80.0f), 4.0);
+  EXPECT_LE(worst_ulps(
+                silu, [](double x) { return x / (1 + std::exp(-x)); }, -80.0f, 80.0f),
+            4.0);
+  EXPECT_LE(
+      worst_ulps(
+          softplus, [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }, -80.0f, 80.0f),
+      4.0);
   EXPECT_EQ(silu(0.0f), 0.0f);
   EXPECT_EQ(silu(200.0f), 200.0f);
   EXPECT_EQ(softplus(200.0f), 200.0f);

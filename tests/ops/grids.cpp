@@ -17,7 +17,8 @@ Info imagined(const Kernel& kernel) {
   return info;
 }
 
-void check_launch(const Segment& s, const Lowered& lowered, const Launch& l, const Info& info, Dims dims, const std::string& what) {
+void check_launch(const Segment& s, const Lowered& lowered, const Launch& l, const Info& info, Dims dims,
+                  const std::string& what) {
   SCOPED_TRACE(what + " " + l.entry);
   ASSERT_NE(l.grid, nullptr);
   EXPECT_LE(l.args.size(), 112u);
@@ -28,7 +29,8 @@ void check_launch(const Segment& s, const Lowered& lowered, const Launch& l, con
     EXPECT_FALSE(l.code.empty());
     EXPECT_LE(grid[1], 65535u);
     EXPECT_LE(grid[2], 65535u);
-    EXPECT_LE(std::uint64_t{l.group[0]} * l.group[1] * l.group[2], static_cast<std::uint64_t>(info.limits.group_threads));
+    EXPECT_LE(std::uint64_t{l.group[0]} * l.group[1] * l.group[2],
+              static_cast<std::uint64_t>(info.limits.group_threads));
     EXPECT_LE(l.group_memory, info.limits.group_memory);
   } else {
     EXPECT_NE(l.call, nullptr);
@@ -38,7 +40,8 @@ void check_launch(const Segment& s, const Lowered& lowered, const Launch& l, con
     const Arg& a = l.arguments[i];
     if (a.value == no_value) continue;
     ASSERT_LT(a.value, s.values.size() + lowered.temporaries.size()) << "argument " << i;
-    Bytes bytes = a.value < s.values.size() ? max_bytes(s.values[a.value]) : max_bytes(lowered.temporaries[a.value - s.values.size()]);
+    Bytes bytes = a.value < s.values.size() ? max_bytes(s.values[a.value])
+                                            : max_bytes(lowered.temporaries[a.value - s.values.size()]);
     for (const Packing& p : lowered.packings)
       if (p.constants.front() == a.value) bytes = p.bytes;
     EXPECT_LE(a.offset + a.bytes, bytes) << "argument " << i;
@@ -61,12 +64,15 @@ TEST(Grids, LaunchesAreInBounds) {
         Segment s = c.segment;
         for (Node& n : s.nodes)
           if (find_op(n.op) == op) n.variant = kernel.variant;
-        if (!library.claim(s, info).whole()) continue;  // refused: too small a device, or the chain needs another kernel
+        if (!library.claim(s, info).whole())
+          continue;  // refused: too small a device, or the chain needs another kernel
         auto lowered = library.lower(s, info);
         ASSERT_TRUE(lowered) << op->name << " " << c.name << " " << kernel.variant << ": " << lowered.error().message;
         auto dims = padded(c.dims);
-        for (const Launch& l : lowered->launches) check_launch(s, *lowered, l, info, dims, std::string(op->name) + " " + c.name + " " + kernel.variant);
-        bool work = std::any_of(lowered->launches.begin(), lowered->launches.end(), [&](const Launch& l) { return runs(l, dims); });
+        for (const Launch& l : lowered->launches)
+          check_launch(s, *lowered, l, info, dims, std::string(op->name) + " " + c.name + " " + kernel.variant);
+        bool work = std::any_of(lowered->launches.begin(), lowered->launches.end(),
+                                [&](const Launch& l) { return runs(l, dims); });
         EXPECT_TRUE(work) << op->name << " " << c.name << " " << kernel.variant << ": no launch has anything to do";
         auto plan = LaunchPlan::make(s, std::move(*lowered), info.limits.align);
         ASSERT_TRUE(plan) << op->name << " " << c.name << ": " << plan.error().message;
@@ -89,12 +95,13 @@ TEST(Grids, NoRowsNoTiles) {
         if (!library.claim(s, info).whole()) continue;
         auto lowered = library.lower(s, info);
         ASSERT_TRUE(lowered);
-        for (const Launch& l : lowered->launches) EXPECT_FALSE(runs(l, padded({}))) << op->name << " " << c.name << " " << kernel.variant << " " << l.entry;
+        for (const Launch& l : lowered->launches)
+          EXPECT_FALSE(runs(l, padded({}))) << op->name << " " << c.name << " " << kernel.variant << " " << l.entry;
       }
 }
 
-// CPU kernels by tile and whole: nothing outside the arguments is touched, every output element is written, no two tiles of
-// a launch write the same element, and the order of tiles does not matter.
+// CPU kernels by tile and whole: nothing outside the arguments is touched, every output element is written, no two
+// tiles of a launch write the same element, and the order of tiles does not matter.
 TEST(Grids, CpuTilesAreDisjointCompleteAndStayInside) {
   std::size_t ran = 0;
   for (auto& backend : backends::all({})) {

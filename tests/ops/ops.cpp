@@ -19,7 +19,9 @@ std::vector<Pair> pairs() {
   return all;
 }
 
-std::string name(const ::testing::TestParamInfo<Pair>& p) { return test_name(p.param.device + "_" + std::string(p.param.op->name)); }
+std::string name(const ::testing::TestParamInfo<Pair>& p) {
+  return test_name(p.param.device + "_" + std::string(p.param.op->name));
+}
 
 class Ops : public ::testing::TestWithParam<Pair> {};
 
@@ -41,7 +43,7 @@ std::vector<std::pair<std::int64_t, CaseData>> single_rows(const CaseData& data)
   const std::int16_t symbol = s.values[s.outputs[0]].shape[0].symbol;
   if (!s.states.empty() || symbol < 0) return all;
   const std::int64_t rows = data.c.dims[static_cast<std::size_t>(symbol)];
-  for (std::int64_t r = 0; r < rows; r += rows > 9 ? rows / 5 : 1) {
+  for (std::int64_t r = 0; r<rows; r += rows> 9 ? rows / 5 : 1) {
     CaseData one = data;
     one.c.dims[static_cast<std::size_t>(symbol)] = 1;
     for (auto v : s.inputs) {
@@ -67,7 +69,8 @@ TEST_P(Ops, RowsDoNotTouchEachOther) {
     CaseData data = make_data(c, 2);
     auto rows = single_rows(data);
     if (rows.size() < 2 || !device->claim(c.segment).whole()) continue;
-    if (device->claim(c.segment).groups[0].fixed_shapes) continue;  // one program per shape: no promise between programs
+    if (device->claim(c.segment).groups[0].fixed_shapes)
+      continue;  // one program per shape: no promise between programs
     ++cases;
     for (const std::string& variant : library.variants(c.segment, 0, device->info())) {
       data.c.segment.nodes[0].variant = variant;
@@ -81,7 +84,8 @@ TEST_P(Ops, RowsDoNotTouchEachOther) {
           const auto& single = alone->values[v];
           const double* beside = together->values[v].data() + static_cast<std::size_t>(row) * single.size();
           EXPECT_EQ(std::memcmp(single.data(), beside, single.size() * sizeof(double)), 0)
-              << op->name << " " << c.name << " " << variant << ": row " << row << " differs between alone and among " << data.c.dims[0] << " rows";
+              << op->name << " " << c.name << " " << variant << ": row " << row << " differs between alone and among "
+              << data.c.dims[0] << " rows";
           ++compared;
         }
       }

@@ -1,4 +1,5 @@
-// The reference implementation's saved inputs and outputs of single operations, through the same segments on every device.
+// The reference implementation's saved inputs and outputs of single operations, through the same segments on every
+// device.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -70,8 +71,12 @@ class Recipe {
     return Dim::open(sym_rows, 1, n);
   }
   Dim one_sequence() const { return Dim::open(sym_sequences, 1, 1); }
-  Value input(DType dtype, std::vector<Dim> shape, std::vector<double> values) { return filled(b.input(dtype, std::move(shape)), std::move(values)); }
-  Value state(std::vector<Dim> shape, std::vector<double> values) { return filled(b.state(DType::f32, std::move(shape)), std::move(values)); }
+  Value input(DType dtype, std::vector<Dim> shape, std::vector<double> values) {
+    return filled(b.input(dtype, std::move(shape)), std::move(values));
+  }
+  Value state(std::vector<Dim> shape, std::vector<double> values) {
+    return filled(b.state(DType::f32, std::move(shape)), std::move(values));
+  }
   Value sequence(const Sequence& s) {
     return input(DType::i32, {one_sequence(), Dim::fixed(Sequence::width)},
                  {double(s.row_begin), double(s.rows), double(s.slot_in), double(s.slot_out), double(s.past)});
@@ -80,7 +85,9 @@ class Recipe {
     auto owned = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());  // aligned
     return b.constant(dtype, std::move(shape), std::hash<std::string>{}(c_.name) + ++constants_, *owned, owned);
   }
-  Value constant(const std::string& name) { return constant(tensor(name).dtype, tensor(name).shape, tensor(name).data); }
+  Value constant(const std::string& name) {
+    return constant(tensor(name).dtype, tensor(name).shape, tensor(name).data);
+  }
   void output(Value v, const std::string& name) {
     b.output(v);
     expect(v, numbers(name));
@@ -145,7 +152,9 @@ void shared_mlp(Recipe& r) {
   r.output(gemm::append(r.b, hidden, r.constant("output_linear")), "y");
 }
 
-void rmsnorm_plain(Recipe& r) { r.output(rmsnorm::append(r.b, rows_input(r, "x"), r.constant("weight"), r.info()["eps"].get<float>()), "y"); }
+void rmsnorm_plain(Recipe& r) {
+  r.output(rmsnorm::append(r.b, rows_input(r, "x"), r.constant("weight"), r.info()["eps"].get<float>()), "y");
+}
 
 void rmsnorm_gated(Recipe& r) {
   rmsnorm::Attrs attrs{r.info()["eps"].get<float>(), r.info()["groups"].get<std::int32_t>(), 0};
@@ -176,11 +185,14 @@ void ssm(Recipe& r) {
     for (auto [from, width] : {std::pair{&x, h * p}, std::pair{&b, g * n}, std::pair{&c, g * n}})
       xbc.insert(xbc.end(), from->begin() + i * width, from->begin() + (i + 1) * width);
   for (double& v : a) v = -std::exp(v);
-  ssm_scan::Attrs attrs{static_cast<std::int32_t>(h), static_cast<std::int32_t>(p), static_cast<std::int32_t>(g), static_cast<std::int32_t>(n)};
-  if (auto limit = r.info()["time_step_limit"]; !limit.is_null()) attrs.dt_min = limit[0].get<float>(), attrs.dt_max = limit[1].get<float>();
+  ssm_scan::Attrs attrs{static_cast<std::int32_t>(h), static_cast<std::int32_t>(p), static_cast<std::int32_t>(g),
+                        static_cast<std::int32_t>(n)};
+  if (auto limit = r.info()["time_step_limit"]; !limit.is_null())
+    attrs.dt_min = limit[0].get<float>(), attrs.dt_max = limit[1].get<float>();
   auto packed = r.input(DType::f32, {r.rows(t), Dim::fixed(h * p + 2 * g * n)}, xbc);
   auto dt = rows_input(r, "dt_raw");
-  auto bias = r.input(DType::f32, {Dim::fixed(h)}, r.numbers("dt_bias")), decay = r.input(DType::f32, {Dim::fixed(h)}, a);
+  auto bias = r.input(DType::f32, {Dim::fixed(h)}, r.numbers("dt_bias")),
+       decay = r.input(DType::f32, {Dim::fixed(h)}, a);
   auto d = r.input(DType::f32, {Dim::fixed(h)}, r.numbers("D"));
   auto sequences = r.sequence({0, static_cast<std::int32_t>(t), 1, 2, 5});
   r.output(ssm_scan::append(r.b, packed, dt, bias, decay, d, sequences, slots(r, {h, p, n}), attrs), "y");
@@ -220,21 +232,23 @@ void attend(Recipe& r) {
   std::vector<Dim> shape{Dim::fixed(pages + 1), Dim::fixed(size), Dim::fixed(nk), Dim::fixed(d)};
   in.k_pages = r.state(shape, paged("k"));
   in.v_pages = r.state(shape, paged("v"));
-  attention::Attrs attrs{static_cast<std::int32_t>(nq), static_cast<std::int32_t>(nk), static_cast<std::int32_t>(d), static_cast<std::int32_t>(size),
-                         r.info()["scale"].get<float>()};
+  attention::Attrs attrs{static_cast<std::int32_t>(nq), static_cast<std::int32_t>(nk), static_cast<std::int32_t>(d),
+                         static_cast<std::int32_t>(size), r.info()["scale"].get<float>()};
   r.output(attention::append(r.b, in, attrs), "y");
 }
 
 void rotate(Recipe& r) {
   auto x = rows_input(r, "x");
   auto positions = r.input(DType::i32, {r.rows(r.dim("x", 0))}, r.numbers("position"));
-  rope::Attrs attrs{static_cast<std::int32_t>(r.dim("x", 1)), static_cast<std::int32_t>(r.dim("x", 2)), 0, r.info()["theta"].get<float>()};
+  rope::Attrs attrs{static_cast<std::int32_t>(r.dim("x", 1)), static_cast<std::int32_t>(r.dim("x", 2)), 0,
+                    r.info()["theta"].get<float>()};
   r.output(rope::append(r.b, x, positions, attrs), "y");
 }
 
 void unpack(Recipe& r, const std::string& type) {
   for (DType t : weight_types())
-    if (hal::to_string(t) == type) r.output(dequantize::append(r.b, r.constant(t, r.tensor("y").shape, r.tensor("bytes").data)), "y");
+    if (hal::to_string(t) == type)
+      r.output(dequantize::append(r.b, r.constant(t, r.tensor("y").shape, r.tensor("bytes").data)), "y");
 }
 
 // False: no recipe for this kind of file.

@@ -19,7 +19,8 @@ Rig& Rig::get() {
 Rig::Rig() : backends_(backends::all({})) {
   for (auto& backend : backends_) {
     Discovery found = backend->discover();
-    for (const Absence& a : found.absent) std::printf("not here: %s: %s %s\n", a.api.c_str(), a.code.c_str(), a.detail.c_str());
+    for (const Absence& a : found.absent)
+      std::printf("not here: %s: %s %s\n", a.api.c_str(), a.code.c_str(), a.detail.c_str());
     for (const Info& info : found.devices) {
       infos_.push_back(info);
       owner_[info.id] = backend;
@@ -90,7 +91,8 @@ bool run_variants(const std::string& device, const CaseData& data, double tolera
   return run_variants(device, data, expected, tolerance, row);
 }
 
-bool run_variants(const std::string& id, const CaseData& data, const std::vector<std::vector<double>>& expected, double tolerance, const std::string& row) {
+bool run_variants(const std::string& id, const CaseData& data, const std::vector<std::vector<double>>& expected,
+                  double tolerance, const std::string& row) {
   DeviceRef device = Rig::get().open(id);
   if (!device) return false;
   Count& count = Rig::get().count(row, id);
@@ -123,7 +125,8 @@ bool run_variants(const std::string& id, const CaseData& data, const std::vector
     Comparison worst = compare(mine, expected, *run);
     bool good = worst.error <= tolerance;
     ++(good ? count.passed : count.failed);
-    EXPECT_TRUE(good) << id << " " << data.c.name << what << ": error " << worst.error << " in value " << worst.value << ", tolerance " << tolerance;
+    EXPECT_TRUE(good) << id << " " << data.c.name << what << ": error " << worst.error << " in value " << worst.value
+                      << ", tolerance " << tolerance;
   };
   Library library;
   int runs = 0;
@@ -146,7 +149,8 @@ namespace {
 class Table : public ::testing::Environment {
   void TearDown() override {
     Rig::get().print();
-    for (const std::string& id : Rig::get().silent()) ADD_FAILURE() << id << " declined all it was asked: nothing was compared on it";
+    for (const std::string& id : Rig::get().silent())
+      ADD_FAILURE() << id << " declined all it was asked: nothing was compared on it";
     Rig::get().close();
   }
 };

@@ -42,8 +42,8 @@ std::string test_name(std::string text);  // letters, digits and underscores
 // True if at least one run was compared.
 bool run_variants(const std::string& device, const kernels::CaseData& data, double tolerance, const std::string& row);
 // As above, against values that are given: by segment value, outputs and states; empty ones are not compared.
-bool run_variants(const std::string& device, const kernels::CaseData& data, const std::vector<std::vector<double>>& expected, double tolerance,
-                  const std::string& row);
+bool run_variants(const std::string& device, const kernels::CaseData& data,
+                  const std::vector<std::vector<double>>& expected, double tolerance, const std::string& row);
 
 // A copy whose dims are all fixed at the case's, for devices that compile fixed shapes only.
 hal::Segment fixed(const hal::Segment& segment, hal::Dims dims);

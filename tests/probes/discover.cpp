@@ -59,7 +59,8 @@ TEST(Discover, CrashHangAndEarlyExitAreAbsences) {
   EXPECT_EQ(machine->door("well:0")->budget, 1u << 29);
   ASSERT_NE(absence(*machine, "crash"), nullptr);
   EXPECT_EQ(absence(*machine, "crash")->code, "crashed");
-  EXPECT_NE(absence(*machine, "crash")->detail.find("signal 9"), std::string::npos) << absence(*machine, "crash")->detail;
+  EXPECT_NE(absence(*machine, "crash")->detail.find("signal 9"), std::string::npos)
+      << absence(*machine, "crash")->detail;
   EXPECT_NE(absence(*machine, "crash")->detail.find("last words: segment table broken"), std::string::npos);
   ASSERT_NE(absence(*machine, "hang"), nullptr);
   EXPECT_EQ(absence(*machine, "hang")->code, "timed_out");
@@ -101,7 +102,8 @@ TEST(Fold, OneChipThroughSeveralApisIsCountedOnce) {
   m.host.memory_available = 20ull << 30;
   Door cpu = door("cpu", 0, "Processor", 0, 32), soft = door("vk", 1, "software", 9, 32);
   cpu.info.features = soft.info.features = {std::string(host_memory_feature)};
-  fold(m, {cpu, door("vk", 0, "Card", 7, 24), soft, door("cl", 0, "card by another name", 7, 23), door("xx", 0, "CARD", 0, 24)});
+  fold(m, {cpu, door("vk", 0, "Card", 7, 24), soft, door("cl", 0, "card by another name", 7, 23),
+           door("xx", 0, "CARD", 0, 24)});
   ASSERT_EQ(m.chips.size(), 3u);
   const Chip* card = m.chip_of("vk:0");
   EXPECT_EQ(card, m.chip_of("cl:0"));
@@ -118,13 +120,15 @@ TEST(Fold, OneChipThroughSeveralApisIsCountedOnce) {
 
 TEST(Fold, DifferentIdentitiesAreDifferentChips) {
   Machine m;
-  fold(m, {door("a", 0, "Card", 1, 8), door("a", 1, "Card", 2, 8), door("b", 0, "Card", 2, 8), door("b", 1, "Card", 1, 8)});
+  fold(m, {door("a", 0, "Card", 1, 8), door("a", 1, "Card", 2, 8), door("b", 0, "Card", 2, 8),
+           door("b", 1, "Card", 1, 8)});
   ASSERT_EQ(m.chips.size(), 2u);
   EXPECT_EQ(m.chip_of("a:0"), m.chip_of("b:1"));
   EXPECT_EQ(m.chip_of("a:1"), m.chip_of("b:0"));
   EXPECT_FALSE(m.chips[0].guess || m.chips[1].guess);
   Machine twins;  // two equal cards without identity: the n-th is the n-th
-  fold(twins, {door("a", 0, "Card", 0, 8), door("a", 1, "Card", 0, 8), door("b", 0, "Card", 0, 8), door("b", 1, "Card", 0, 8)});
+  fold(twins, {door("a", 0, "Card", 0, 8), door("a", 1, "Card", 0, 8), door("b", 0, "Card", 0, 8),
+               door("b", 1, "Card", 0, 8)});
   ASSERT_EQ(twins.chips.size(), 2u);
   EXPECT_EQ(twins.chip_of("a:1"), twins.chip_of("b:1"));
 }
@@ -151,9 +155,9 @@ TEST(Machine, JsonThereAndBack) {
 }
 
 TEST(Machine, OtherSchemasAndBrokenFilesAreRefusedByName) {
-  for (auto [text, word] : {std::pair{"{\"schema\":\"switchyard.machine/2\"}", "machine/2"},
-                            std::pair{"{}", "none"}, std::pair{"[1", "not a JSON object"},
-                            std::pair{"{\"schema\":\"switchyard.machine/1\"}", "host"}}) {
+  for (auto [text, word] :
+       {std::pair{"{\"schema\":\"switchyard.machine/2\"}", "machine/2"}, std::pair{"{}", "none"},
+        std::pair{"[1", "not a JSON object"}, std::pair{"{\"schema\":\"switchyard.machine/1\"}", "host"}}) {
     auto m = machine_from_json(text);
     ASSERT_FALSE(m) << text;
     EXPECT_EQ(m.error().code, hal::Code::io);
@@ -169,8 +173,18 @@ TEST(Devices, NamesPeopleUse) {
   Door card = door("vk", 1, "Card", 7, 24);
   card.info.pci = "0000:01:00.0";
   fold(m, {cpu, door("vk", 0, "Small", 3, 4), card});
-  for (auto [name, id] : {std::pair{"cpu", "cpu:0"}, {"CPU0", "cpu:0"}, {"cpu:0", "cpu:0"}, {"VK1", "vk:1"}, {"Vk:1", "vk:1"}, {"vk.1", "vk:1"},
-                          {"vk", "vk:0"}, {"GPU.1", "vk:1"}, {"gpu", "vk:0"}, {"01:00.0", "vk:1"}, {"0000:01:00.0", "vk:1"}, {"auto", "vk:1"},
+  for (auto [name, id] : {std::pair{"cpu", "cpu:0"},
+                          {"CPU0", "cpu:0"},
+                          {"cpu:0", "cpu:0"},
+                          {"VK1", "vk:1"},
+                          {"Vk:1", "vk:1"},
+                          {"vk.1", "vk:1"},
+                          {"vk", "vk:0"},
+                          {"GPU.1", "vk:1"},
+                          {"gpu", "vk:0"},
+                          {"01:00.0", "vk:1"},
+                          {"0000:01:00.0", "vk:1"},
+                          {"auto", "vk:1"},
                           {"GPU-00000000-0000-0000-0000-000000000007", "vk:1"}}) {
     auto found = resolve(m, name);
     ASSERT_TRUE(found) << name << ": " << hal::describe(found.error());

@@ -44,7 +44,8 @@ TEST(Filler, IsFiniteAndRowsDiffer) {
     ASSERT_EQ(bytes.size(), hal::max_bytes(t));
     auto row = static_cast<std::ptrdiff_t>(hal::row_bytes(type, 512));
     std::set<std::string> rows;
-    for (int r = 0; r < 100; ++r) rows.insert(std::string(reinterpret_cast<const char*>(bytes.data()) + r * row, static_cast<std::size_t>(row)));
+    for (int r = 0; r < 100; ++r)
+      rows.insert(std::string(reinterpret_cast<const char*>(bytes.data()) + r * row, static_cast<std::size_t>(row)));
     EXPECT_EQ(rows.size(), 100u) << hal::to_string(type);
   }
 }
@@ -107,7 +108,8 @@ TEST(Measure, TheProcessorIsReal) {
   EXPECT_GT(copies->to_device.gb_s(), 0.01);
   EXPECT_LT(copies->to_device.gb_s(), 2000);
   std::vector<std::string> notes;
-  auto entries = measure_unit(*cpu, {"small", small_unit()}, std::vector<Step>{{1, 1, 0, 1}, {16, 1, 0, 1}}, quick_effort, 10, notes);
+  auto entries = measure_unit(*cpu, {"small", small_unit()}, std::vector<Step>{{1, 1, 0, 1}, {16, 1, 0, 1}},
+                              quick_effort, 10, notes);
   ASSERT_TRUE(entries) << hal::describe(entries.error());
   ASSERT_EQ(entries->size(), 2u);
   for (const auto& e : *entries) sane(e.seconds);

@@ -28,7 +28,8 @@ TEST(Stat, MedianQuartilesAndNoise) {
 
 Profile sample() {
   auto p = test::place("laptop");
-  p.profile.devices[0].units.push_back({"00ff", "layer 1", {4, 2, 100, 2}, 10, 20, summarize({1e-3, 2e-3, 1.5e-3}, 3, 1)});
+  p.profile.devices[0].units.push_back(
+      {"00ff", "layer 1", {4, 2, 100, 2}, 10, 20, summarize({1e-3, 2e-3, 1.5e-3}, 3, 1)});
   p.profile.devices[0].ops.push_back({"gemm@1", "case", "q8_0", "avx2", 4, 1e9, 2e9, summarize({1, 2}, 1, 1)});
   p.profile.devices[0].notes = {"op x: too slow"};
   p.profile.links.push_back({"cpu:0", "vulkan:1", "staged", {{{4096, summarize({1e-5}, 1, 1)}}}});
@@ -50,7 +51,8 @@ TEST(Profile, JsonThereAndBack) {
 TEST(Profile, StaleOnesAreRefusedNamingBothSides) {
   auto p = test::place("laptop");
   EXPECT_TRUE(check_fresh(p.profile, p.machine, "test"));
-  auto refused = [&](const Profile& profile, const Machine& machine, const char* build, std::initializer_list<const char*> words) {
+  auto refused = [&](const Profile& profile, const Machine& machine, const char* build,
+                     std::initializer_list<const char*> words) {
     auto s = check_fresh(profile, machine, build);
     ASSERT_FALSE(s);
     EXPECT_EQ(s.error().code, hal::Code::unavailable);
@@ -89,14 +91,19 @@ TEST(Profile, BuildIdIsThisProgramsAndConstant) {
 
 hal::Segment attention_unit(std::int64_t max_rows, std::int64_t slots, std::int64_t pages_each, std::int64_t heads) {
   kernels::SegmentBuilder b;
-  hal::Dim rows = hal::Dim::open(kernels::sym_rows, 1, max_rows), sequences = hal::Dim::open(kernels::sym_sequences, 1, 4);
+  hal::Dim rows = hal::Dim::open(kernels::sym_rows, 1, max_rows),
+           sequences = hal::Dim::open(kernels::sym_sequences, 1, 4);
   std::int64_t d = 16;
-  auto q = b.input(hal::DType::f32, {rows, hal::Dim::fixed(heads * d)}), k = b.input(hal::DType::f32, {rows, hal::Dim::fixed(d)}), v = b.input(hal::DType::f32, {rows, hal::Dim::fixed(d)});
-  auto table = b.input(hal::DType::i32, {sequences, hal::Dim::fixed(kernels::Sequence::width)}), pages = b.input(hal::DType::i32, {sequences, hal::Dim::fixed(pages_each)});
+  auto q = b.input(hal::DType::f32, {rows, hal::Dim::fixed(heads * d)}),
+       k = b.input(hal::DType::f32, {rows, hal::Dim::fixed(d)}),
+       v = b.input(hal::DType::f32, {rows, hal::Dim::fixed(d)});
+  auto table = b.input(hal::DType::i32, {sequences, hal::Dim::fixed(kernels::Sequence::width)}),
+       pages = b.input(hal::DType::i32, {sequences, hal::Dim::fixed(pages_each)});
   std::vector<hal::Dim> cache{hal::Dim::fixed(slots), hal::Dim::fixed(32), hal::Dim::fixed(1), hal::Dim::fixed(d)};
   auto kp = b.state(hal::DType::f32, cache), vp = b.state(hal::DType::f32, cache);
   auto y = b.value(hal::DType::f32, {rows, hal::Dim::fixed(heads * d)});
-  b.node("attention@1", {q, k, v, table, pages, kp, vp}, {y}, kernels::attention::Attrs{static_cast<std::int32_t>(heads), 1, 16, 32, 1.0f});
+  b.node("attention@1", {q, k, v, table, pages, kp, vp}, {y},
+         kernels::attention::Attrs{static_cast<std::int32_t>(heads), 1, 16, 32, 1.0f});
   b.output(y);
   return b.take();
 }

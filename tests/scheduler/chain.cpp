@@ -12,11 +12,14 @@ namespace {
 struct Dice {
   std::mt19937_64 random;
   double real(double lo, double hi) { return std::uniform_real_distribution<double>(lo, hi)(random); }
-  std::int64_t whole(std::int64_t lo, std::int64_t hi) { return std::uniform_int_distribution<std::int64_t>(lo, hi)(random); }
+  std::int64_t whole(std::int64_t lo, std::int64_t hi) {
+    return std::uniform_int_distribution<std::int64_t>(lo, hi)(random);
+  }
 };
 
 // room: capacities as a multiple of what some random placement takes; 10: never binding.
-Chain random_chain(std::uint64_t seed, std::size_t units, std::size_t devices, std::size_t pools, double room, bool fixed) {
+Chain random_chain(std::uint64_t seed, std::size_t units, std::size_t devices, std::size_t pools, double room,
+                   bool fixed) {
   Dice dice{std::mt19937_64(seed)};
   Chain c;
   c.resize(units, devices, pools);
@@ -38,7 +41,8 @@ Chain random_chain(std::uint64_t seed, std::size_t units, std::size_t devices, s
   Placement some(units, 0);
   for (auto& d : some) d = static_cast<std::size_t>(dice.whole(0, static_cast<std::int64_t>(devices) - 1));
   c.capacity = bytes_of(c, some);
-  for (auto& cap : c.capacity) cap = static_cast<std::int64_t>(room * static_cast<double>(cap + 1) * dice.real(0.9, 1.2));
+  for (auto& cap : c.capacity)
+    cap = static_cast<std::int64_t>(room * static_cast<double>(cap + 1) * dice.real(0.9, 1.2));
   return c;
 }
 
@@ -124,7 +128,8 @@ TEST(Chain, LargeInstancesStayQuickAndSound) {
     EXPECT_LE(r.bound, r.cost);
     RecordProperty("gap" + std::to_string(seed), std::to_string((r.cost - r.bound) / r.cost));
     RecordProperty("seconds" + std::to_string(seed), std::to_string(seconds));
-    std::printf("96 units, 4 devices, 3 pools: cost %.3f gap %.4f %s in %.3f s\n", r.cost, (r.cost - r.bound) / r.cost, r.optimal ? "optimal" : "", seconds);
+    std::printf("96 units, 4 devices, 3 pools: cost %.3f gap %.4f %s in %.3f s\n", r.cost, (r.cost - r.bound) / r.cost,
+                r.optimal ? "optimal" : "", seconds);
   }
 }
 

@@ -15,7 +15,8 @@ namespace {
 using kernels::SegmentBuilder;
 constexpr std::int64_t experts = 6, width = 32, inner = 32, chosen = 3;
 
-// Rows in, a router of its own, experts on top of a residual, and a linear layer with a residual of the input after them.
+// Rows in, a router of its own, experts on top of a residual, and a linear layer with a residual of the input after
+// them.
 kernels::Case layer(hal::DType type, bool fused, bool residual, bool after) {
   SegmentBuilder b;
   auto x = b.input(hal::DType::f32, {hal::Dim::open(kernels::sym_rows, 1, 9), hal::Dim::fixed(width)});
@@ -54,12 +55,15 @@ void expect_equal(const kernels::Case& c, std::int64_t cut) {
   ASSERT_TRUE(kernels::check(split->first)) << hal::describe(kernels::check(split->first).error());
   ASSERT_TRUE(kernels::check(split->second)) << hal::describe(kernels::check(split->second).error());
 
-  auto run = [&](const hal::Segment& part, const std::vector<ExpertSplit::Source>& sources, const std::vector<std::vector<double>>& first_values) {
+  auto run = [&](const hal::Segment& part, const std::vector<ExpertSplit::Source>& sources,
+                 const std::vector<std::vector<double>>& first_values) {
     kernels::CaseData data{{"part", part, c.dims, {}, false, true}, {}, {}};
     data.bytes.resize(part.values.size());
     data.exact.resize(part.values.size());
     for (std::size_t i = 0; i < part.inputs.size(); ++i)
-      data.exact[part.inputs[i]] = sources[i].from_first ? values_of(first_values, split->first.outputs[sources[i].index]) : whole.exact[s.inputs[sources[i].index]];
+      data.exact[part.inputs[i]] = sources[i].from_first
+                                       ? values_of(first_values, split->first.outputs[sources[i].index])
+                                       : whole.exact[s.inputs[sources[i].index]];
     for (const hal::Constant& k : part.constants) {
       EXPECT_EQ(k.data.size(), hal::max_bytes(part.values[k.value]));
       data.exact[k.value] = kernels::decode(part.values[k.value], c.dims, k.data);
@@ -74,13 +78,15 @@ void expect_equal(const kernels::Case& c, std::int64_t cut) {
   ASSERT_EQ(split->outputs.size(), s.outputs.size());
   for (std::size_t i = 0; i < s.outputs.size(); ++i) {
     const auto& source = split->outputs[i];
-    const auto& got = source.from_first ? first[split->first.outputs[source.index]] : second[split->second.outputs[source.index]];
+    const auto& got =
+        source.from_first ? first[split->first.outputs[source.index]] : second[split->second.outputs[source.index]];
     const auto& want = expected[s.outputs[i]];
     ASSERT_EQ(got.size(), want.size());
     double norm = 0;
     for (double w : want) norm = std::max(norm, std::abs(w));
     EXPECT_GT(norm, 0);
-    for (std::size_t j = 0; j < want.size(); ++j) ASSERT_NEAR(got[j], want[j], 1e-12 * norm) << "cut " << cut << " output " << i;
+    for (std::size_t j = 0; j < want.size(); ++j)
+      ASSERT_NEAR(got[j], want[j], 1e-12 * norm) << "cut " << cut << " output " << i;
   }
   // The experts themselves are halved, nothing is kept twice.
   auto bytes = [](const hal::Segment& part) {

@@ -39,7 +39,8 @@ TEST(Plan, SmallModelGoesWhereItIsFastestAndIsProven) {
   EXPECT_DOUBLE_EQ(plan->lower_bound_seconds, plan->step_seconds);
   EXPECT_EQ(plan->moves.size(), 2u);
   std::string text = explain(*plan);
-  for (const char* word : {"layer 1-3 (mamba)", "layer 4 (attention)", "vulkan:1", "opencl:0", "roofline", "proven best", "memory host: ", "of 7.00 GB"})
+  for (const char* word : {"layer 1-3 (mamba)", "layer 4 (attention)", "vulkan:1", "opencl:0", "roofline",
+                           "proven best", "memory host: ", "of 7.00 GB"})
     EXPECT_NE(text.find(word), std::string::npos) << word << "\n" << text;
 }
 
@@ -52,7 +53,8 @@ TEST(Plan, OneDeviceIsPreferredToAGainWithinTheNoise) {
     for (auto& d : p.profile.devices) {
       d.to_device.points = {{4096, nothing}};
       d.read.per_second = d.id == "vulkan:0" ? 100e9 : 1e9;
-      if (d.id == "cpu:0") d.units.push_back({probes::unit_key(request.units[0].segment), "embed", {1, 1, 0, 1}, 0, 0, nothing});
+      if (d.id == "cpu:0")
+        d.units.push_back({probes::unit_key(request.units[0].segment), "embed", {1, 1, 0, 1}, 0, 0, nothing});
     }
     p.profile.links.push_back({"cpu:0", "vulkan:0", "staged", {{{4096, nothing}}}});
     auto plan = make_plan(p.machine, p.profile, request, take_all);
@@ -133,7 +135,9 @@ TEST(Plan, RefusalsNameOpsShapesAndReasons) {
   ASSERT_FALSE(strict);
   EXPECT_EQ(strict.error().code, hal::Code::unsupported);
   EXPECT_NE(strict.error().message.find("no kernel for it"), std::string::npos);
-  auto none = make_plan(p.machine, p.profile, request, [](const hal::Info&, const hal::Segment&) { return hal::Claim{{}, {{0, "never"}}}; });
+  auto none = make_plan(p.machine, p.profile, request, [](const hal::Info&, const hal::Segment&) {
+    return hal::Claim{{}, {{0, "never"}}};
+  });
   ASSERT_FALSE(none);
   EXPECT_NE(none.error().message.find("no device takes embed"), std::string::npos) << none.error().message;
 }
@@ -241,8 +245,9 @@ TEST(Plan, JsonThereAndBackAndWhatIsRefused) {
   auto back = load_plan(text, p.machine, p.profile, request, take_all);
   ASSERT_TRUE(back) << hal::describe(back.error());
   EXPECT_EQ(to_json(*back), text);
-  for (const char* field : {"\"schema\": \"switchyard.plan/1\"", "\"total_bytes\"", "\"pool\"", "\"capacity\"", "\"step_seconds\"", "\"lower_bound_seconds\"",
-                            "\"gap\"", "\"optimal\"", "\"layer\"", "\"runner_up\"", "\"refused\"", "\"how\""})
+  for (const char* field :
+       {"\"schema\": \"switchyard.plan/1\"", "\"total_bytes\"", "\"pool\"", "\"capacity\"", "\"step_seconds\"",
+        "\"lower_bound_seconds\"", "\"gap\"", "\"optimal\"", "\"layer\"", "\"runner_up\"", "\"refused\"", "\"how\""})
     EXPECT_NE(text.find(field), std::string::npos) << field;
   auto refused = [&](const std::string& from, const std::string& to, const std::string& word) {
     std::string changed = text;
@@ -311,13 +316,15 @@ TEST(Plan, RandomMachines) {
       d.read.per_second *= real(0.2, 5);
       d.compute.per_second *= real(0.2, 5);
     }
-    for (auto& pool : p.machine.pools) pool.budget = static_cast<hal::Bytes>(static_cast<double>(pool.budget) * real(0.01, 0.9));
+    for (auto& pool : p.machine.pools)
+      pool.budget = static_cast<hal::Bytes>(static_cast<double>(pool.budget) * real(0.01, 0.9));
     // Drawn one by one: the order in which arguments are evaluated differs between compilers.
     const int layers = static_cast<int>(real(2, 16));
     const double megabytes = real(50, 600);
     auto request = model(layers, megabytes);
     request.sessions = static_cast<std::int64_t>(real(1, 9));
-    request.mode = std::array{Mode::latency, Mode::ttft, Mode::throughput, Mode::memory}[static_cast<std::size_t>(round % 4)];
+    request.mode =
+        std::array{Mode::latency, Mode::ttft, Mode::throughput, Mode::memory}[static_cast<std::size_t>(round % 4)];
     auto plan = make_plan(p.machine, p.profile, request, take_all);
     ASSERT_TRUE(plan) << round << ": " << hal::describe(plan.error());
     impossible += !plan->fits;

@@ -1,5 +1,6 @@
-// Runs the launches of Format::call kernels without any device, one tile at a time, with guard bytes around every value:
-// finds kernels that leave their arguments, leave elements unwritten, or have two tiles of one launch write one element.
+// Runs the launches of Format::call kernels without any device, one tile at a time, with guard bytes around every
+// value: finds kernels that leave their arguments, leave elements unwritten, or have two tiles of one launch write one
+// element.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -59,7 +60,8 @@ class DirectRunner {
     content_ = data_.bytes;
     for (const hal::Packing& p : lowered->packings) {
       std::vector<std::span<const std::byte>> sources(p.constants.size());
-      std::transform(p.constants.begin(), p.constants.end(), sources.begin(), [&](auto v) { return std::span<const std::byte>(data_.bytes[v]); });
+      std::transform(p.constants.begin(), p.constants.end(), sources.begin(),
+                     [&](auto v) { return std::span<const std::byte>(data_.bytes[v]); });
       std::vector<std::byte> packed(p.bytes);
       if (auto done = p.pack(sources, packed); !done) return fault(describe(done.error()));
       content_[p.constants.front()] = std::move(packed);
@@ -73,14 +75,16 @@ class DirectRunner {
       if (hal::runs(l, dims_)) launch(l, by_tile);
     for (std::uint32_t v = 0; v < values_.size(); ++v) {
       if (!values_[v]->intact()) fault("bytes around value " + std::to_string(v) + " were touched");
-      if (fixed_.count(v) && !std::equal(content_[v].begin(), content_[v].end(), values_[v]->data())) fault("input or constant " + std::to_string(v) + " was changed");
+      if (fixed_.count(v) && !std::equal(content_[v].begin(), content_[v].end(), values_[v]->data()))
+        fault("input or constant " + std::to_string(v) + " was changed");
     }
     run_.values.resize(s.values.size());
     for (const auto* list : {&s.outputs, &s.states})
       for (auto v : *list) run_.values[v].assign(values_[v]->data(), values_[v]->data() + values_[v]->size());
     for (auto v : s.outputs)
       for (std::size_t i = 0; i + 4 <= values_[v]->size(); i += 4)
-        if (std::all_of(values_[v]->data() + i, values_[v]->data() + i + 4, [](std::byte b) { return b == unwritten; })) {
+        if (std::all_of(values_[v]->data() + i, values_[v]->data() + i + 4,
+                        [](std::byte b) { return b == unwritten; })) {
           fault("element " + std::to_string(i / 4) + " of output " + std::to_string(v) + " was never written");
           break;
         }
@@ -115,7 +119,8 @@ class DirectRunner {
     Guarded scratch(l.thread_scratch);
     auto call = [&](std::uint32_t first, std::uint32_t last) {
       std::fill(scratch.bytes().begin(), scratch.bytes().end(), unwritten);
-      hal::CallArgs args{sizeof(hal::CallArgs), nullptr, pointers.data(), dims_.data(), l.args.data(), first, last, scratch.data()};
+      hal::CallArgs args{sizeof(hal::CallArgs), nullptr, pointers.data(), dims_.data(), l.args.data(), first, last,
+                         scratch.data()};
       l.call(&args);
       if (!scratch.intact()) fault("bytes around the thread scratch of " + l.entry + " were touched");
     };
@@ -135,7 +140,9 @@ class DirectRunner {
       for (auto& [v, bytes] : before)
         for (std::size_t i = 0; i < bytes.size(); ++i) {
           if (values_[v]->data()[i] == bytes[i]) continue;
-          if (touched[v][i]) fault(l.entry + ": tile " + std::to_string(tile) + " writes byte " + std::to_string(i) + " of value " + std::to_string(v) + ", which another tile wrote");
+          if (touched[v][i])
+            fault(l.entry + ": tile " + std::to_string(tile) + " writes byte " + std::to_string(i) + " of value " +
+                  std::to_string(v) + ", which another tile wrote");
           touched[v][i] = true;
           after[v][i] = values_[v]->data()[i];
         }

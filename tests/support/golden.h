@@ -29,7 +29,8 @@ struct Golden {
 // Throws (and so fails the test) with the way to set SWITCHYARD_ORACLE when the file is not there.
 inline Golden golden(const std::string& name) {
   auto file = models::open_safetensors(oracle_path("goldens/" + name + ".safetensors"));
-  if (!file) throw std::runtime_error(hal::describe(file.error()) + "; set SWITCHYARD_ORACLE to the folder that has goldens/");
+  if (!file)
+    throw std::runtime_error(hal::describe(file.error()) + "; set SWITCHYARD_ORACLE to the folder that has goldens/");
   return {std::move(file).value()};
 }
 
@@ -41,7 +42,8 @@ inline double logits_error(const Golden& g, int n, const std::vector<float>& log
   for (std::size_t r = 0; r < positions.size(); ++r) {
     double largest = 0, difference = 0;
     for (std::size_t v = 0; v < vocab; ++v) {
-      double reference = want[r * vocab + v], d = std::abs(reference - logits[static_cast<std::size_t>(positions[r]) * vocab + v]);
+      double reference = want[r * vocab + v],
+             d = std::abs(reference - logits[static_cast<std::size_t>(positions[r]) * vocab + v]);
       largest = std::max(largest, std::abs(reference));
       difference = std::isfinite(d) ? std::max(difference, d) : INFINITY;
     }

@@ -24,7 +24,8 @@ struct Place {
 inline Place place(const std::string& name) {
   auto machine = probes::machine_from_json(read_text("tests/data/machines/" + name + ".machine.json"));
   auto profile = probes::profile_from_json(read_text("tests/data/machines/" + name + ".profile.json"));
-  EXPECT_TRUE(machine && profile) << name << (machine ? "" : hal::describe(machine.error())) << (profile ? "" : hal::describe(profile.error()));
+  EXPECT_TRUE(machine && profile) << name << (machine ? "" : hal::describe(machine.error()))
+                                  << (profile ? "" : hal::describe(profile.error()));
   return {*machine, *profile};
 }
 
@@ -34,7 +35,8 @@ inline scheduler::Unit unit(const std::string& name, std::int64_t layer, double 
   auto width = static_cast<std::int64_t>(megabytes * 1e6 / 1088 / 2 / 32 + 1) * 32;
   kernels::SegmentBuilder b;
   auto x = b.input(hal::DType::f32, {hal::Dim::open(kernels::sym_rows, 1, 256), hal::Dim::fixed(hidden)});
-  auto up = b.constant(hal::DType::q8_0, {width, hidden}, 1, {}, nullptr), down = b.constant(hal::DType::q8_0, {hidden, width}, 2, {}, nullptr);
+  auto up = b.constant(hal::DType::q8_0, {width, hidden}, 1, {}, nullptr),
+       down = b.constant(hal::DType::q8_0, {hidden, width}, 2, {}, nullptr);
   b.output(kernels::gemm::append(b, kernels::gemm::append(b, x, up), down));
   return {name, layer, b.take(), state};
 }
@@ -44,7 +46,9 @@ inline scheduler::PlanRequest model(int layers, double megabytes) {
   r.model = "sample";
   r.model_hash = 0xabcdef0123456789ull;
   r.units.push_back(unit("embed", -1, megabytes / 2));
-  for (int i = 0; i < layers; ++i) r.units.push_back(unit("layer " + std::to_string(i) + (i % 4 ? " (mamba)" : " (attention)"), i, i % 4 ? megabytes : megabytes * 2, 1'000'000));
+  for (int i = 0; i < layers; ++i)
+    r.units.push_back(unit("layer " + std::to_string(i) + (i % 4 ? " (mamba)" : " (attention)"), i,
+                           i % 4 ? megabytes : megabytes * 2, 1'000'000));
   r.units.push_back(unit("head", -1, megabytes / 2));
   return r;
 }

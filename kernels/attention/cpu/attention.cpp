@@ -15,7 +15,8 @@ using kernels::attention::CpuParams;
 constexpr float lowest = -3.0e38f;  // below any score; finite, so that differences of it are
 
 struct Where {
-  std::int64_t sequence = -1, first = 0, rows = 0, past = 0;  // rows of the step [first, first + rows), the first at position past
+  std::int64_t sequence = -1, first = 0, rows = 0,
+               past = 0;  // rows of the step [first, first + rows), the first at position past
 };
 
 // The index-th block of rows, sequence by sequence; sequence -1: there are fewer.
@@ -49,7 +50,8 @@ struct Pages {
 
   // Head h goes to to + h * stride.
   void read(std::int64_t position, float* to, std::int64_t stride) const {
-    const std::int64_t d = p.head_dim, row = std::int64_t{table[position / p.page_size]} * p.page_size + position % p.page_size;
+    const std::int64_t d = p.head_dim,
+                       row = std::int64_t{table[position / p.page_size]} * p.page_size + position % p.page_size;
     for (std::int64_t h = 0; h < heads; ++h, to += stride) {
       const std::int64_t at = (row * p.kv_heads + head + h) * d;
       std::int64_t i = 0;
@@ -75,7 +77,8 @@ struct Pages {
   }
 };
 
-// What is known of a row after some positions: the largest score, the sum of exp(score - largest), and that of the values.
+// What is known of a row after some positions: the largest score, the sum of exp(score - largest), and that of the
+// values.
 struct Partial {
   float *largest, *sum, *values;  // values: padded_dim
 };
@@ -93,8 +96,8 @@ void merge(const Partial& total, const Partial& chunk, std::int64_t padded) {
 
 constexpr std::int64_t at_once = 16;  // positions whose keys or values lie unpacked
 
-// A thread's memory: queries of a block, one chunk's scores, a few positions' keys or values as f32. A query of the block is
-// counted by kv head, then row, then head of the group.
+// A thread's memory: queries of a block, one chunk's scores, a few positions' keys or values as f32. A query of the
+// block is counted by kv head, then row, then head of the group.
 struct Memory {
   float *queries, *scores, *rows, *largest, *sum, *values, *totals, *heads_of_totals;
   Memory(void* scratch, const CpuParams& p) {
@@ -195,11 +198,14 @@ inline void soften(float* score, std::int64_t n, float* peak_of_row, float* sum_
   *sum_of_row = sum(total);
 }
 
-// Positions [begin, end) for all queries of the tile: m.largest, m.sum, m.values. A row stops at its own position, and nothing
-// of one query touches another: its bits are those it would have alone.
-void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const std::int32_t* table, std::int64_t begin, std::int64_t end, const Memory& m) {
-  const std::int64_t padded = tile.p.padded_dim, queries = tile.queries(), stride = at_once * padded, per_head = tile.w.rows * tile.group;
-  const Pages keys{tile.p, k_pages, table, tile.head, tile.heads}, values{tile.p, v_pages, table, tile.head, tile.heads};
+// Positions [begin, end) for all queries of the tile: m.largest, m.sum, m.values. A row stops at its own position, and
+// nothing of one query touches another: its bits are those it would have alone.
+void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const std::int32_t* table, std::int64_t begin,
+              std::int64_t end, const Memory& m) {
+  const std::int64_t padded = tile.p.padded_dim, queries = tile.queries(), stride = at_once * padded,
+                     per_head = tile.w.rows * tile.group;
+  const Pages keys{tile.p, k_pages, table, tile.head, tile.heads},
+      values{tile.p, v_pages, table, tile.head, tile.heads};
   const std::int64_t most = tile.count(tile.w.rows - 1, begin, end);
   for (std::int64_t s = 0; s < most; s += at_once) {
     const std::int64_t n = most - s < at_once ? most - s : at_once;
@@ -207,7 +213,8 @@ void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const 
     for (std::int64_t k = 0; k < queries; ++k) {
       const std::int64_t left = tile.count(tile.row(k), begin, end) - s;
       for (std::int64_t i = 0; i < at_once && i < left; i += lanes)
-        store(m.scores + k * chunk_positions + s + i, dots(m.queries + k * padded, m.rows + k / per_head * stride + i * padded, padded));
+        store(m.scores + k * chunk_positions + s + i,
+              dots(m.queries + k * padded, m.rows + k / per_head * stride + i * padded, padded));
     }
   }
   for (std::int64_t k = 0; k < queries; ++k) {
@@ -219,7 +226,9 @@ void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const 
     for (std::int64_t i = 0; i < n; ++i) values.read(begin + s + i, m.rows + i * padded, stride);
     for (std::int64_t k = 0; k < queries; ++k) {
       const std::int64_t left = tile.count(tile.row(k), begin, end) - s;
-      if (left > 0) add_values(m.rows + k / per_head * stride, m.scores + k * chunk_positions + s, left < n ? left : n, m.values + k * padded, padded);
+      if (left > 0)
+        add_values(m.rows + k / per_head * stride, m.scores + k * chunk_positions + s, left < n ? left : n,
+                   m.values + k * padded, padded);
     }
   }
 }
@@ -249,7 +258,8 @@ void attention_append(const hal::CallArgs* a) {
   for (std::int64_t t = a->first_tile; t < a->last_tile; ++t) {
     const Where w = find_row(sequences, a->dims[p.sequences_symbol], t);
     if (w.sequence < 0) continue;
-    const std::int64_t at = (std::int64_t{table[w.sequence * p.columns + w.past / p.page_size]} * p.page_size + w.past % p.page_size) * row;
+    const std::int64_t at =
+        (std::int64_t{table[w.sequence * p.columns + w.past / p.page_size]} * p.page_size + w.past % p.page_size) * row;
     for (int side = 0; side < 2; ++side) {
       const float* from = static_cast<const float*>(a->pointers[side]) + t * row;
       if (!p.half) {
@@ -268,16 +278,20 @@ void attention_append(const hal::CallArgs* a) {
   }
 }
 
-// A tile is (block of rows, part of the kv heads): the whole context. Arguments: q, sequences, page_table, k_pages, v_pages, y.
+// A tile is (block of rows, part of the kv heads): the whole context. Arguments: q, sequences, page_table, k_pages,
+// v_pages, y.
 void attention_rows(const hal::CallArgs* a) {
   const auto& p = *static_cast<const CpuParams*>(a->args);
   const auto* sequences = static_cast<const std::int32_t*>(a->pointers[1]);
   const auto* table = static_cast<const std::int32_t*>(a->pointers[2]);
   auto* y = static_cast<float*>(a->pointers[5]);
   const std::int64_t count = a->dims[p.sequences_symbol], padded = p.padded_dim;
-  const std::int64_t blocks = p.blocks(a->dims[p.rows_symbol], count), parts = p.head_parts(blocks), heads = p.kv_heads / parts;
+  const std::int64_t blocks = p.blocks(a->dims[p.rows_symbol], count), parts = p.head_parts(blocks),
+                     heads = p.kv_heads / parts;
   const Memory m(a->thread_scratch, p);
-  auto total = [&](std::int64_t k) { return Partial{m.heads_of_totals + 2 * k, m.heads_of_totals + 2 * k + 1, m.totals + k * padded}; };
+  auto total = [&](std::int64_t k) {
+    return Partial{m.heads_of_totals + 2 * k, m.heads_of_totals + 2 * k + 1, m.totals + k * padded};
+  };
   for (std::int64_t t = a->first_tile; t < a->last_tile; ++t) {
     const Where w = find_block(sequences, count, t / parts);
     if (w.sequence < 0) continue;
@@ -289,7 +303,8 @@ void attention_rows(const hal::CallArgs* a) {
       const std::int64_t end = begin + chunk_positions < context ? begin + chunk_positions : context;
       do_chunk(tile, a->pointers[3], a->pointers[4], table + w.sequence * p.columns, begin, end, m);
       for (std::int64_t k = 0; k < tile.queries(); ++k)
-        if (tile.count(tile.row(k), begin, end) > 0) merge(total(k), {m.largest + k, m.sum + k, m.values + k * padded}, padded);
+        if (tile.count(tile.row(k), begin, end) > 0)
+          merge(total(k), {m.largest + k, m.sum + k, m.values + k * padded}, padded);
     }
     for (std::int64_t k = 0; k < tile.queries(); ++k) finish(p, total(k), y + tile.place(k) * p.head_dim);
   }
@@ -311,7 +326,8 @@ void attention_chunks(const hal::CallArgs* a) {
     const Tile tile(p, w, 0, p.kv_heads);
     read_queries(tile, static_cast<const float*>(a->pointers[0]), m);
     for (std::int64_t chunk = part; chunk * chunk_positions < context; chunk += p.parts) {
-      const std::int64_t begin = chunk * chunk_positions, end = begin + chunk_positions < context ? begin + chunk_positions : context;
+      const std::int64_t begin = chunk * chunk_positions,
+                         end = begin + chunk_positions < context ? begin + chunk_positions : context;
       do_chunk(tile, a->pointers[3], a->pointers[4], table + w.sequence * p.columns, begin, end, m);
       for (std::int64_t k = 0; k < tile.queries(); ++k) {
         float* to = partials + (tile.place(k) * p.chunks + chunk) * stride;

@@ -3,8 +3,8 @@
 
 namespace switchyard::kernels::attention {
 
-// Contexts are worked through in chunks of so many positions; the softmax of a row is merged chunk by chunk, in order, so its
-// bits depend on its own context alone, whether its chunks were done by one thread or by many.
+// Contexts are worked through in chunks of so many positions; the softmax of a row is merged chunk by chunk, in order,
+// so its bits depend on its own context alone, whether its chunks were done by one thread or by many.
 constexpr std::int32_t chunk_positions = 256;
 constexpr std::int32_t block_rows = 8;   // rows of one sequence that share every key they load
 constexpr std::int32_t split_rows = 4;   // steps of so few rows are split over their contexts too
@@ -21,7 +21,8 @@ struct CpuParams {
     const std::int64_t most = (rows + block_rows - 1) / block_rows + sequences;
     return rows < most ? rows : most;
   }
-  // All kv heads in one tile read the pages from one end to the other; one each only where there would be too few tiles.
+  // All kv heads in one tile read the pages from one end to the other; one each only where there would be too few
+  // tiles.
   std::int64_t head_parts(std::int64_t count_of_blocks) const { return count_of_blocks < enough_tiles ? kv_heads : 1; }
 };
 

@@ -1,5 +1,6 @@
-#include "kernels/attention/attention.h"
 #include "kernels/common/opencl/launch.h"
+
+#include "kernels/attention/attention.h"
 
 namespace switchyard::kernels::embedded {
 extern const std::span<const std::byte> attention_append_cl, attention_attention_cl;

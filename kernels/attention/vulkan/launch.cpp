@@ -1,10 +1,11 @@
-#include "kernels/attention/attention.h"
 #include "kernels/common/vulkan/launch.h"
+
+#include "kernels/attention/attention.h"
 
 namespace switchyard::kernels::embedded {
 extern const std::span<const std::byte> attention_append_comp;
 extern const std::span<const std::byte> attention_attention_comp;
-}
+}  // namespace switchyard::kernels::embedded
 
 namespace switchyard::kernels::attention {
 namespace {
@@ -37,12 +38,14 @@ std::uint32_t group_memory(const Attrs& a) {
 
 std::optional<std::string> refuse(const Segment& s, const Node& n, const Info& info) {
   const auto a = n.attrs_as<Attrs>();
-  if (a.head_dim % 2) return "head_dim is " + std::to_string(a.head_dim) + ", this kernel works on pairs and needs an even one";
+  if (a.head_dim % 2)
+    return "head_dim is " + std::to_string(a.head_dim) + ", this kernel works on pairs and needs an even one";
   if (group_memory(a) > info.limits.group_memory)
-    return std::to_string(a.heads / a.kv_heads) + " query heads of " + std::to_string(a.head_dim) + " per kv head need " + std::to_string(group_memory(a)) +
-           " bytes of workgroup memory, " + info.id + " has " + std::to_string(info.limits.group_memory);
-  return first_of(refuse_symbol(s, n.in[0], "q"), refuse_symbol(s, n.in[3], "sequences"), refuse_binding(s, n.in[5], info, "k_pages"),
-                refuse_binding(s, n.in[6], info, "v_pages"));
+    return std::to_string(a.heads / a.kv_heads) + " query heads of " + std::to_string(a.head_dim) +
+           " per kv head need " + std::to_string(group_memory(a)) + " bytes of workgroup memory, " + info.id + " has " +
+           std::to_string(info.limits.group_memory);
+  return first_of(refuse_symbol(s, n.in[0], "q"), refuse_symbol(s, n.in[3], "sequences"),
+                  refuse_binding(s, n.in[5], info, "k_pages"), refuse_binding(s, n.in[6], info, "v_pages"));
 }
 
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
@@ -50,7 +53,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   const auto a = n.attrs_as<Attrs>();
   const bool halves = s.values[n.in[5]].dtype == DType::f16;
   const auto kv_heads = static_cast<std::uint32_t>(a.kv_heads), page_size = static_cast<std::uint32_t>(a.page_size);
-  const auto pages = static_cast<std::uint32_t>(shape_of(s, n.in[4], 1)), head_dim = static_cast<std::uint32_t>(a.head_dim);
+  const auto pages = static_cast<std::uint32_t>(shape_of(s, n.in[4], 1)),
+             head_dim = static_cast<std::uint32_t>(a.head_dim);
   Launch append;
   append.code = embedded::attention_append_comp;
   append.group = {64, 1, 1};

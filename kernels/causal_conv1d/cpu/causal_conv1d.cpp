@@ -1,4 +1,5 @@
-// A tile is a block of channels: all sequences, row by row, and their windows at the end. The weight comes packed [K, C].
+// A tile is a block of channels: all sequences, row by row, and their windows at the end. The weight comes packed [K,
+// C].
 #include <cmath>
 
 #include "hal/call.h"
@@ -11,7 +12,8 @@ namespace {
 constexpr int most_taps = 8;
 
 template <int K>
-void row(const float* const* from, const float* weight, std::int64_t stride, const float* bias, float* y, std::int64_t n, int taps) {
+void row(const float* const* from, const float* weight, std::int64_t stride, const float* bias, float* y,
+         std::int64_t n, int taps) {
   const int k = K ? K : taps;
   auto at = [&](std::int64_t i, auto get) {
     vec v = bias ? get(bias + i) : vec{};
@@ -42,7 +44,9 @@ void causal_conv1d(const hal::CallArgs* a) {
       const float* in = window + q[2] * kept * C + c;
       float* out = window + q[3] * kept * C + c;
       const float* first = x + begin * p.width + c;
-      auto seen = [&](std::int64_t i) { return i < kept ? in + i * C : first + (i - kept) * p.width; };  // window, then rows
+      auto seen = [&](std::int64_t i) {
+        return i < kept ? in + i * C : first + (i - kept) * p.width;
+      };  // window, then rows
       for (std::int64_t t = 0; t < rows; ++t) {
         const float* from[most_taps];
         for (int j = 0; j < p.taps; ++j) from[j] = seen(t + j);
@@ -53,7 +57,8 @@ void causal_conv1d(const hal::CallArgs* a) {
           row<0>(from, weight + c, C, bias ? bias + c : nullptr, to, n, p.taps);
       }
       // Upwards, so that a window may be moved within itself.
-      for (std::int64_t i = 0; i < kept; ++i) std::memmove(out + i * C, seen(rows + i), static_cast<std::size_t>(n) * 4);
+      for (std::int64_t i = 0; i < kept; ++i)
+        std::memmove(out + i * C, seen(rows + i), static_cast<std::size_t>(n) * 4);
     }
   }
 }

@@ -24,18 +24,22 @@ template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
   static constexpr hal::Call table[] = SY_CPU_TABLE(causal_conv1d);
   const Node& n = s.nodes[index];
-  const auto channels = static_cast<std::size_t>(shape_of(s, n.in[1], 0)), taps = static_cast<std::size_t>(shape_of(s, n.in[1], 1));
+  const auto channels = static_cast<std::size_t>(shape_of(s, n.in[1], 0)),
+             taps = static_cast<std::size_t>(shape_of(s, n.in[1], 1));
   Launch l;
   l.call = table[I];
   l.entry = "causal_conv1d";
   l.grid = grid;
-  l.set_args(CpuParams{s.values[n.in[0]].shape[0].symbol, s.values[n.in[3]].shape[0].symbol, static_cast<std::int32_t>(shape_of(s, n.in[0], 1)),
-                       n.attrs_as<Attrs>().x_offset, static_cast<std::int32_t>(channels), static_cast<std::int32_t>(taps), block_channels});
+  l.set_args(CpuParams{s.values[n.in[0]].shape[0].symbol, s.values[n.in[3]].shape[0].symbol,
+                       static_cast<std::int32_t>(shape_of(s, n.in[0], 1)), n.attrs_as<Attrs>().x_offset,
+                       static_cast<std::int32_t>(channels), static_cast<std::int32_t>(taps), block_channels});
   l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4], 0, 0, true}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));
-  auto pack = [channels, taps](std::span<const std::span<const std::byte>> source, std::span<std::byte> packed) -> Status {
+  auto pack = [channels, taps](std::span<const std::span<const std::byte>> source,
+                               std::span<std::byte> packed) -> Status {
     for (std::size_t c = 0; c < channels; ++c)
-      for (std::size_t j = 0; j < taps; ++j) std::memcpy(&packed[4 * (j * channels + c)], &source[0][4 * (c * taps + j)], 4);
+      for (std::size_t j = 0; j < taps; ++j)
+        std::memcpy(&packed[4 * (j * channels + c)], &source[0][4 * (c * taps + j)], 4);
     return ok();
   };
   lowered.packings.push_back({{n.in[1]}, "taps_first", 4 * channels * taps, pack});

@@ -1,5 +1,6 @@
-#include "kernels/causal_conv1d/causal_conv1d.h"
 #include "kernels/common/opencl/launch.h"
+
+#include "kernels/causal_conv1d/causal_conv1d.h"
 
 namespace switchyard::kernels::embedded {
 extern const std::span<const std::byte> causal_conv1d_causal_conv1d_cl;
@@ -32,8 +33,10 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   l.entry = "convolve";
   l.group = {64, 1, 1};
   l.grid = grid_rows;
-  l.set_args(Params{count_of(s.values[n.in[0]].shape[0]), count_of(s.values[n.in[3]].shape[0]), static_cast<std::int32_t>(shape_of(s, n.in[1], 0)),
-                    static_cast<std::int32_t>(shape_of(s, n.in[0], 1)), n.attrs_as<Attrs>().x_offset, n.in[2] != no_value});
+  l.set_args(Params{count_of(s.values[n.in[0]].shape[0]), count_of(s.values[n.in[3]].shape[0]),
+                    static_cast<std::int32_t>(shape_of(s, n.in[1], 0)),
+                    static_cast<std::int32_t>(shape_of(s, n.in[0], 1)), n.attrs_as<Attrs>().x_offset,
+                    n.in[2] != no_value});
   Launch keep = l;
   l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));

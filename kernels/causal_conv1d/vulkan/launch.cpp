@@ -1,5 +1,6 @@
-#include "kernels/causal_conv1d/causal_conv1d.h"
 #include "kernels/common/vulkan/launch.h"
+
+#include "kernels/causal_conv1d/causal_conv1d.h"
 
 namespace switchyard::kernels::embedded {
 extern const std::span<const std::byte> causal_conv1d_causal_conv1d_comp;
@@ -31,7 +32,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   l.group = {64, 1, 1};
   l.grid = grid;
   l.spec = {static_cast<std::uint32_t>(shape_of(s, n.in[1], 1)), n.in[2] != no_value};
-  l.set_args(Params{static_cast<std::uint32_t>(shape_of(s, n.in[1], 0)), static_cast<std::uint32_t>(shape_of(s, n.in[0], 1)),
+  l.set_args(Params{static_cast<std::uint32_t>(shape_of(s, n.in[1], 0)),
+                    static_cast<std::uint32_t>(shape_of(s, n.in[0], 1)),
                     static_cast<std::uint32_t>(n.attrs_as<Attrs>().x_offset), symbol_of(s, n.in[3])});
   l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4], 0, 0, true}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));

@@ -1,6 +1,7 @@
-// Unpackers of the eight weight types. A block is handled in `groups`, so that several rows can be unpacked side by side:
-// Unpack<T>::Header head(block), then group(head, block, g, sink) calls sink(j, values) for lanes [16 j, 16 j + 16) of the
-// block, in rising order of j. Values are exact (a k-quant's rounds once). The formats: kernels/common/quant.cpp.
+// Unpackers of the eight weight types. A block is handled in `groups`, so that several rows can be unpacked side by
+// side: Unpack<T>::Header head(block), then group(head, block, g, sink) calls sink(j, values) for lanes [16 j, 16 j +
+// 16) of the block, in rising order of j. Values are exact (a k-quant's rounds once). The formats:
+// kernels/common/quant.cpp.
 #pragma once
 #include "hal/call.h"
 #include "kernels/common/cpu/wide.h"
@@ -10,7 +11,8 @@ namespace switchyard::kernels::SY_ISA {
 using Byte = std::uint8_t;
 using hal::DType;
 
-// elements of a block (for plain types: as many as are handled at once), its bytes, and those of one element (plain types).
+// elements of a block (for plain types: as many as are handled at once), its bytes, and those of one element (plain
+// types).
 template <DType type>
 struct Unpack;
 
@@ -62,8 +64,8 @@ struct Unpack<DType::q8_0> {
   }
 };
 
-// scale * n + offset for the sixteen values n may take, or computed where there is no such permutation. The products are
-// exact in f32, so both are the same numbers.
+// scale * n + offset for the sixteen values n may take, or computed where there is no such permutation. The products
+// are exact in f32, so both are the same numbers.
 struct Nibbles {
 #if defined(__AVX512F__)
   __m512 table;
@@ -128,7 +130,8 @@ struct Unpack<DType::q4_k> {
   SY_INLINE Header head(const Byte* b) { return Scales::of(b); }
   template <class Sink>
   SY_INLINE void group(const Header& h, const Byte* b, int g, Sink&& sink) {
-    const Nibbles low = Nibbles::make(h.scale(2 * g), h.min(2 * g)), high = Nibbles::make(h.scale(2 * g + 1), h.min(2 * g + 1));
+    const Nibbles low = Nibbles::make(h.scale(2 * g), h.min(2 * g)),
+                  high = Nibbles::make(h.scale(2 * g + 1), h.min(2 * g + 1));
     const WideInt q0 = from_u8(b + 16 + 32 * g), q1 = from_u8(b + 32 + 32 * g);
     sink(4 * g, low.low(q0));
     sink(4 * g + 1, low.low(q1));
@@ -149,7 +152,8 @@ struct Unpack<DType::q5_k> {
     store_bits(n, joined(masked(q, 15), masked(shifted(fifth, 4 - 2 * g), 16)));
     store_bits(n + 32, joined(masked(shifted(q, -4), 15), masked(shifted(fifth, 3 - 2 * g), 16)));
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) sink(4 * g + i, fma(splat(h.scale(2 * g + i / 2)), to_float(from_u8(n + 16 * i)), splat(h.min(2 * g + i / 2))));
+    for (int i = 0; i < 4; ++i)
+      sink(4 * g + i, fma(splat(h.scale(2 * g + i / 2)), to_float(from_u8(n + 16 * i)), splat(h.min(2 * g + i / 2))));
   }
 };
 
@@ -187,7 +191,8 @@ SY_INLINE void unpack_row(const Byte* row, std::uint32_t k, Sink&& sink) {
     const auto head = U::head(row);
 #pragma GCC unroll 4
     for (unsigned g = 0; g < U::groups; ++g)
-      U::group(head, row, static_cast<int>(g), [&](int j, Wide v) SY_LAMBDA { sink(i + 16 * static_cast<std::uint32_t>(j), v); });
+      U::group(head, row, static_cast<int>(g),
+               [&](int j, Wide v) SY_LAMBDA { sink(i + 16 * static_cast<std::uint32_t>(j), v); });
   }
   if constexpr (U::element_bytes != 0) {
     if (i == k) return;

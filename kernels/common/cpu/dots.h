@@ -1,8 +1,9 @@
 // Dot products of rows of x with rows of packed weights, a tile of weight rows at a time.
 //
-// The order of every sum depends on K alone: element i goes to lane i % 16, lanes are added up in rising i, then sum()'s
-// tree. One row takes the weights straight from their packed form; more rows share an unpacked copy in scratch. Both paths
-// do the same operations on the same values, so a row's result has the same bits whatever rows stand beside it.
+// The order of every sum depends on K alone: element i goes to lane i % 16, lanes are added up in rising i, then
+// sum()'s tree. One row takes the weights straight from their packed form; more rows share an unpacked copy in scratch.
+// Both paths do the same operations on the same values, so a row's result has the same bits whatever rows stand beside
+// it.
 #pragma once
 #include "kernels/common/cpu/dequant.h"
 #include "kernels/common/cpu/tiles.h"
@@ -54,7 +55,8 @@ SY_INLINE void dot_packed(const Byte* w, std::uint64_t stride, std::uint32_t k, 
     for (unsigned g = 0; g < U::groups; ++g)
 #pragma GCC unroll 4
       for (unsigned c = 0; c < C; ++c)
-        U::group(head[c], w + c * stride, static_cast<int>(g), [&](int j, Wide v) SY_LAMBDA { total[c] = fma(v, load(x + i + 16 * j), total[c]); });
+        U::group(head[c], w + c * stride, static_cast<int>(g),
+                 [&](int j, Wide v) SY_LAMBDA { total[c] = fma(v, load(x + i + 16 * j), total[c]); });
   }
   if constexpr (U::element_bytes != 0)
     if (i < k) {
@@ -69,7 +71,8 @@ SY_INLINE void dot_packed(const Byte* w, std::uint64_t stride, std::uint32_t k, 
   for (unsigned c = 0; c < C; ++c) out[c] = sum(total[c]);
 }
 
-static __attribute__((noinline)) void dot_packed_columns(const Weights& w, std::uint64_t first, std::uint32_t columns, const float* x, float* out) {
+static __attribute__((noinline)) void dot_packed_columns(const Weights& w, std::uint64_t first, std::uint32_t columns,
+                                                         const float* x, float* out) {
   with_type(w.type, [&](auto type) SY_LAMBDA {
     std::uint32_t c = 0;
     for (; c + 4 <= columns; c += 4) dot_packed<decltype(type)::value, 4>(w.row(first + c), w.stride, w.k, x, out + c);
@@ -78,12 +81,14 @@ static __attribute__((noinline)) void dot_packed_columns(const Weights& w, std::
 }
 
 // A panel: groups of block_columns weight rows, interleaved by 16 elements; what is missing at the ends is zero.
-static __attribute__((noinline)) void unpack_panel(const Weights& w, std::uint64_t first, std::uint32_t columns, float* panel) {
+static __attribute__((noinline)) void unpack_panel(const Weights& w, std::uint64_t first, std::uint32_t columns,
+                                                   float* panel) {
   const std::uint32_t steps = (w.k + 15) / 16;
   with_type(w.type, [&](auto type) SY_LAMBDA {
     for (std::uint32_t c = 0; c < columns; ++c) {
       float* to = panel + (c / block_columns * steps * block_columns + c % block_columns) * 16;
-      unpack_row<decltype(type)::value>(w.row(first + c), w.k, [&](std::uint32_t i, Wide v) SY_LAMBDA { store(to + i * block_columns, v); });
+      unpack_row<decltype(type)::value>(w.row(first + c), w.k,
+                                        [&](std::uint32_t i, Wide v) SY_LAMBDA { store(to + i * block_columns, v); });
     }
   });
   for (std::uint32_t c = columns; c % block_columns != 0; ++c) {
@@ -94,7 +99,8 @@ static __attribute__((noinline)) void unpack_panel(const Weights& w, std::uint64
 
 // Adds 16 (end - begin) elements to the lanes of block_columns x R sums.
 template <unsigned R>
-static __attribute__((noinline)) void dot_block(const float* w, const float* const* x, std::uint32_t k, std::uint32_t begin, std::uint32_t end, float* sums) {
+static __attribute__((noinline)) void dot_block(const float* w, const float* const* x, std::uint32_t k,
+                                                std::uint32_t begin, std::uint32_t end, float* sums) {
   Wide total[block_columns][R];
 #pragma GCC unroll 16
   for (unsigned c = 0; c < block_columns; ++c)
@@ -115,7 +121,8 @@ static __attribute__((noinline)) void dot_block(const float* w, const float* con
   if (whole < end)
     for (unsigned r = 0; r < R; ++r) {
       Wide v = load_first(x[r] + whole * 16, k - whole * 16);
-      for (unsigned c = 0; c < block_columns; ++c) total[c][r] = fma(load(w + (whole * block_columns + c) * 16), v, total[c][r]);
+      for (unsigned c = 0; c < block_columns; ++c)
+        total[c][r] = fma(load(w + (whole * block_columns + c) * 16), v, total[c][r]);
     }
 #pragma GCC unroll 16
   for (unsigned c = 0; c < block_columns; ++c)
@@ -125,18 +132,21 @@ static __attribute__((noinline)) void dot_block(const float* w, const float* con
 
 // A panel of `columns` weight rows times R rows of x: out[column * R + row].
 template <unsigned R>
-static void dot_panel(const float* panel, std::uint32_t columns, std::uint32_t k, const float* const* x, float* sums, float* out) {
+static void dot_panel(const float* panel, std::uint32_t columns, std::uint32_t k, const float* const* x, float* sums,
+                      float* out) {
   const std::uint32_t steps = (k + 15) / 16, groups = (columns + block_columns - 1) / block_columns;
   for (std::uint32_t begin = 0; begin < steps; begin += chunk_steps)
     for (std::uint32_t g = 0; g < groups; ++g)
-      dot_block<R>(panel + g * steps * block_columns * 16, x, k, begin, begin + chunk_steps < steps ? begin + chunk_steps : steps, sums + g * block_columns * R * 16);
+      dot_block<R>(panel + g * steps * block_columns * 16, x, k, begin,
+                   begin + chunk_steps < steps ? begin + chunk_steps : steps, sums + g * block_columns * R * 16);
   for (std::uint32_t i = 0; i < columns * R; ++i) out[i] = sum(load(sums + i * 16));
 }
 
 // For one or two matrices (up may be null) of one shape: emit(row, column, dot with w, dot with up), each pair once.
 // x_row(r): the r-th of `rows` rows. scratch: tile_scratch() bytes, 64-byte aligned.
 template <class XRow, class Emit>
-SY_INLINE void dot_tile(const Weights& w, const Weights* up, std::uint64_t first, std::uint32_t columns, std::int64_t rows, float* scratch, XRow&& x_row, Emit&& emit) {
+SY_INLINE void dot_tile(const Weights& w, const Weights* up, std::uint64_t first, std::uint32_t columns,
+                        std::int64_t rows, float* scratch, XRow&& x_row, Emit&& emit) {
   float a[most_tile_columns * tile_rows], b[most_tile_columns * tile_rows] = {};
   if (rows == 1) {
     dot_packed_columns(w, first, columns, x_row(0), a);

@@ -1,5 +1,6 @@
-// exp, silu and softplus of f32 for CPU kernels: plain arithmetic without branches, so that a loop over them vectorises,
-// and of internal linkage, so that each instruction set has its own. Largest errors: tests/ops/cpu_math.cpp.
+// exp, silu and softplus of f32 for CPU kernels: plain arithmetic without branches, so that a loop over them
+// vectorises, and of internal linkage, so that each instruction set has its own. Largest errors:
+// tests/ops/cpu_math.cpp.
 #pragma once
 #include <cstdint>
 

@@ -1,5 +1,5 @@
-// One vector type per instruction set: `vec` has `lanes` floats (16, 8 or 4). Written with the compiler's vector types, so
-// that what happens to an element depends on its index alone, never on alignment or on where a loop was cut.
+// One vector type per instruction set: `vec` has `lanes` floats (16, 8 or 4). Written with the compiler's vector types,
+// so that what happens to an element depends on its index alone, never on alignment or on where a loop was cut.
 // Everything here has internal linkage: each instruction set has its own.
 #pragma once
 #include <cstdint>
@@ -48,8 +48,8 @@ static inline void store_part(float* p, vec v, std::int64_t n) {
 static inline vec max(vec a, vec b) { return a > b ? a : b; }
 static inline vec min(vec a, vec b) { return a < b ? a : b; }
 
-// Sums of groups: a and b hold groups of G lanes; the result holds groups of G/2, from a and b in turn, each of them the sum
-// of its group's two halves.
+// Sums of groups: a and b hold groups of G lanes; the result holds groups of G/2, from a and b in turn, each of them
+// the sum of its group's two halves.
 template <int G, int... I>
 static inline vec fold_(vec a, vec b, std::integer_sequence<int, I...>) {
   constexpr auto pick = [](int i, int half) {
@@ -129,16 +129,19 @@ static inline vec load_f16(const std::uint16_t* p) {
   ivec h;
   for (int i = 0; i < lanes; ++i) h[i] = p[i];
   const ivec sign = (h & 0x8000) << 16, bits = (h & 0x7fff) << 13;
-  // Moving the exponent by a product also sets subnormals right; what was infinity or NaN gets the largest exponent back.
+  // Moving the exponent by a product also sets subnormals right; what was infinity or NaN gets the largest exponent
+  // back.
   const ivec value = (ivec)((vec)bits * 5.192296858534828e33f);
   return (vec)((value | ((bits >= 0x0f800000) & 0x7f800000)) | sign);
 #endif
 }
 static inline void store_f16(std::uint16_t* p, vec v) {
 #if SY_ISA_avx512
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_maskz_cvtps_ph(0xffff, (__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_maskz_cvtps_ph(0xffff, (__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #elif SY_ISA_avx2
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #else
   for (int i = 0; i < lanes; ++i) {
     std::uint32_t x;

@@ -1,12 +1,13 @@
-// Sixteen lanes of f32 or i32, in whatever registers the instruction set has. Kernels that sum in Wide have one order of
-// summation per instruction set: lane by lane, then the fixed tree of sum().
+// Sixteen lanes of f32 or i32, in whatever registers the instruction set has. Kernels that sum in Wide have one order
+// of summation per instruction set: lane by lane, then the fixed tree of sum().
 #pragma once
 #include <cstdint>
 #include <cstring>
 
 #if defined(__AVX2__)
 #if defined(__GNUC__) && !defined(__clang__)
-// g++ 12's own AVX-512 header leaves the unused operand of its masked forms unset and warns about it where they are inlined.
+// g++ 12's own AVX-512 header leaves the unused operand of its masked forms unset and warns about it where they are
+// inlined.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
@@ -32,21 +33,35 @@ struct WideInt {
 SY_INLINE Wide zero() { return {_mm512_setzero_ps()}; }
 SY_INLINE Wide splat(float x) { return {_mm512_set1_ps(x)}; }
 SY_INLINE Wide load(const float* p) { return {_mm512_loadu_ps(p)}; }
-SY_INLINE Wide load_first(const float* p, unsigned n) { return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p)}; }
+SY_INLINE Wide load_first(const float* p, unsigned n) {
+  return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p)};
+}
 SY_INLINE void store(float* p, Wide a) { _mm512_storeu_ps(p, a.v); }
-SY_INLINE void store_first(float* p, Wide a, unsigned n) { _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), a.v); }
+SY_INLINE void store_first(float* p, Wide a, unsigned n) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), a.v);
+}
 SY_INLINE Wide fma(Wide a, Wide b, Wide c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 SY_INLINE Wide multiply(Wide a, Wide b) { return {_mm512_mul_ps(a.v, b.v)}; }
-SY_INLINE Wide halves(float low, float high) { return {_mm512_mask_blend_ps(0xff00, _mm512_set1_ps(low), _mm512_set1_ps(high))}; }
-SY_INLINE WideInt from_u8(const std::uint8_t* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
-SY_INLINE WideInt from_i8(const std::uint8_t* p) { return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
-SY_INLINE WideInt from_u16(const std::uint8_t* p) { return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
+SY_INLINE Wide halves(float low, float high) {
+  return {_mm512_mask_blend_ps(0xff00, _mm512_set1_ps(low), _mm512_set1_ps(high))};
+}
+SY_INLINE WideInt from_u8(const std::uint8_t* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+SY_INLINE WideInt from_i8(const std::uint8_t* p) {
+  return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+SY_INLINE WideInt from_u16(const std::uint8_t* p) {
+  return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
 SY_INLINE WideInt shift_left(WideInt a, int n) { return {_mm512_slli_epi32(a.v, static_cast<unsigned>(n))}; }
 SY_INLINE WideInt shift_right(WideInt a, int n) { return {_mm512_srli_epi32(a.v, static_cast<unsigned>(n))}; }
 SY_INLINE WideInt both(WideInt a, int mask) { return {_mm512_and_si512(a.v, _mm512_set1_epi32(mask))}; }
 SY_INLINE Wide to_float(WideInt a) { return {_mm512_cvtepi32_ps(a.v)}; }
 SY_INLINE Wide as_float(WideInt a) { return {_mm512_castsi512_ps(a.v)}; }
-SY_INLINE Wide from_half(const std::uint8_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
+SY_INLINE Wide from_half(const std::uint8_t* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
 SY_INLINE float sum(Wide a) {
   __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
@@ -79,14 +94,21 @@ SY_INLINE void store_first(float* p, Wide a, unsigned n) {
   store(all, a);
   std::memcpy(p, all, n * sizeof(float));
 }
-SY_INLINE Wide fma(Wide a, Wide b, Wide c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
+SY_INLINE Wide fma(Wide a, Wide b, Wide c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
 SY_INLINE Wide multiply(Wide a, Wide b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
 SY_INLINE __m128i eight(const std::uint8_t* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
 SY_INLINE Wide halves(float low, float high) { return {_mm256_set1_ps(low), _mm256_set1_ps(high)}; }
-SY_INLINE WideInt from_u8(const std::uint8_t* p) { return {_mm256_cvtepu8_epi32(eight(p)), _mm256_cvtepu8_epi32(eight(p + 8))}; }
-SY_INLINE WideInt from_i8(const std::uint8_t* p) { return {_mm256_cvtepi8_epi32(eight(p)), _mm256_cvtepi8_epi32(eight(p + 8))}; }
+SY_INLINE WideInt from_u8(const std::uint8_t* p) {
+  return {_mm256_cvtepu8_epi32(eight(p)), _mm256_cvtepu8_epi32(eight(p + 8))};
+}
+SY_INLINE WideInt from_i8(const std::uint8_t* p) {
+  return {_mm256_cvtepi8_epi32(eight(p)), _mm256_cvtepi8_epi32(eight(p + 8))};
+}
 SY_INLINE WideInt from_u16(const std::uint8_t* p) {
-  return {_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)))};
+  return {_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)))};
 }
 SY_INLINE WideInt shift_left(WideInt a, int n) { return {_mm256_slli_epi32(a.lo, n), _mm256_slli_epi32(a.hi, n)}; }
 SY_INLINE WideInt shift_right(WideInt a, int n) { return {_mm256_srli_epi32(a.lo, n), _mm256_srli_epi32(a.hi, n)}; }
@@ -97,7 +119,8 @@ SY_INLINE WideInt both(WideInt a, int mask) {
 SY_INLINE Wide to_float(WideInt a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
 SY_INLINE Wide as_float(WideInt a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
 SY_INLINE Wide from_half(const std::uint8_t* p) {
-  return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)))};
+  return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)))};
 }
 SY_INLINE float sum(Wide a) {
   __m256 b = _mm256_add_ps(a.lo, a.hi);
@@ -116,8 +139,8 @@ struct Wide {
 struct WideInt {
   FourInt v[4];
 };
-#define SY_EACH(result, expression) \
-  result r;                         \
+#define SY_EACH(result, expression)                \
+  result r;                                        \
   for (int i = 0; i < 4; ++i) r.v[i] = expression; \
   return r
 SY_INLINE Wide splat(float x) { SY_EACH(Wide, (Four{x, x, x, x})); }
@@ -140,7 +163,9 @@ SY_INLINE void store_first(float* p, Wide a, unsigned n) {
 }
 SY_INLINE Wide fma(Wide a, Wide b, Wide c) { SY_EACH(Wide, a.v[i] * b.v[i] + c.v[i]); }
 SY_INLINE Wide multiply(Wide a, Wide b) { SY_EACH(Wide, a.v[i] * b.v[i]); }
-SY_INLINE Wide halves(float low, float high) { SY_EACH(Wide, i < 2 ? (Four{low, low, low, low}) : (Four{high, high, high, high})); }
+SY_INLINE Wide halves(float low, float high) {
+  SY_EACH(Wide, i < 2 ? (Four{low, low, low, low}) : (Four{high, high, high, high}));
+}
 template <class T>
 SY_INLINE WideInt widen(const std::uint8_t* p) {
   T from[16];
@@ -160,7 +185,8 @@ SY_INLINE Wide as_float(WideInt a) {
   return r;
 }
 SY_INLINE Wide from_half(const std::uint8_t* p) {
-  // Exponent and mantissa in an f32's places are 2^-112 of the value, subnormals too; infinity and NaN keep their exponent.
+  // Exponent and mantissa in an f32's places are 2^-112 of the value, subnormals too; infinity and NaN keep their
+  // exponent.
   WideInt h = from_u16(p), sign = shift_left(both(h, 0x8000), 16);
   Wide r;
   for (int i = 0; i < 4; ++i) {
@@ -187,7 +213,9 @@ struct Bits {
 };
 SY_INLINE Bits load_bits(const std::uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
 SY_INLINE void store_bits(std::uint8_t* p, Bits a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
-SY_INLINE Bits shifted(Bits a, int left) { return {left >= 0 ? _mm256_slli_epi16(a.v, left) : _mm256_srli_epi16(a.v, -left)}; }
+SY_INLINE Bits shifted(Bits a, int left) {
+  return {left >= 0 ? _mm256_slli_epi16(a.v, left) : _mm256_srli_epi16(a.v, -left)};
+}
 SY_INLINE Bits masked(Bits a, int mask) { return {_mm256_and_si256(a.v, _mm256_set1_epi8(static_cast<char>(mask)))}; }
 SY_INLINE Bits joined(Bits a, Bits b) { return {_mm256_or_si256(a.v, b.v)}; }
 SY_INLINE Bits less(Bits a, int b) { return {_mm256_sub_epi8(a.v, _mm256_set1_epi8(static_cast<char>(b)))}; }

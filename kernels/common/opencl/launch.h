@@ -13,13 +13,18 @@ struct Count {
 };
 inline Count count_of(const Dim& dim) { return {dim.symbol, static_cast<std::int32_t>(dim.max)}; }
 inline std::uint32_t count(Count c, Dims dims) {
-  auto n = c.symbol >= 0 && static_cast<std::size_t>(c.symbol) < dims.size() ? dims[static_cast<std::size_t>(c.symbol)] : c.fixed;
+  auto n = c.symbol >= 0 && static_cast<std::size_t>(c.symbol) < dims.size() ? dims[static_cast<std::size_t>(c.symbol)]
+                                                                             : c.fixed;
   return n > 0 ? static_cast<std::uint32_t>(n) : 0;
 }
 
-inline std::uint32_t groups(std::uint32_t items, std::uint32_t per_group) { return (items + per_group - 1) / per_group; }
+inline std::uint32_t groups(std::uint32_t items, std::uint32_t per_group) {
+  return (items + per_group - 1) / per_group;
+}
 
-inline std::string define(const char* name, std::int64_t value) { return std::string("-D") + name + "=" + std::to_string(value) + " "; }
+inline std::string define(const char* name, std::int64_t value) {
+  return std::string("-D") + name + "=" + std::to_string(value) + " ";
+}
 inline std::string define_type(DType type) { return define("TYPE", static_cast<std::int64_t>(type)); }
 
 // A run of rows of a matrix that one launch covers, and where its bytes lie.
@@ -27,7 +32,8 @@ struct RowRange {
   std::int64_t first = 0, rows = 0;
   Bytes offset = 0, bytes = 0;
 };
-// Ranges of at most `limit` bytes (Limits::max_binding), at multiples of 256 rows, so that offsets keep every alignment.
+// Ranges of at most `limit` bytes (Limits::max_binding), at multiples of 256 rows, so that offsets keep every
+// alignment.
 inline std::vector<RowRange> split_rows(std::int64_t rows, Bytes row_bytes, Bytes limit) {
   constexpr std::int64_t unit = 256;
   std::int64_t most = rows;

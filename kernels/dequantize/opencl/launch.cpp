@@ -1,4 +1,5 @@
 #include "kernels/common/opencl/launch.h"
+
 #include "kernels/dequantize/dequantize.h"
 
 namespace switchyard::kernels::embedded {

@@ -1,4 +1,5 @@
 #include "kernels/common/vulkan/launch.h"
+
 #include "kernels/dequantize/dequantize.h"
 
 namespace switchyard::kernels::embedded {
@@ -20,9 +21,11 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims) {
 }
 
 std::optional<std::string> refuse(const Segment& s, const Node& n, const Info& info) {
-  const Bytes rows = std::min<Bytes>(256, static_cast<Bytes>(shape_of(s, n.in[0], 0))), part = rows * 4 * static_cast<Bytes>(shape_of(s, n.in[0], 1));
+  const Bytes rows = std::min<Bytes>(256, static_cast<Bytes>(shape_of(s, n.in[0], 0))),
+              part = rows * 4 * static_cast<Bytes>(shape_of(s, n.in[0], 1));
   if (part > info.limits.max_binding)
-    return std::to_string(rows) + " unpacked rows are " + std::to_string(part) + " bytes, " + info.id + " binds at most " + std::to_string(info.limits.max_binding);
+    return std::to_string(rows) + " unpacked rows are " + std::to_string(part) + " bytes, " + info.id +
+           " binds at most " + std::to_string(info.limits.max_binding);
   return refuse_weight(s, n.in[0], info, "w");
 }
 

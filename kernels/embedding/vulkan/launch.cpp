@@ -1,4 +1,5 @@
 #include "kernels/common/vulkan/launch.h"
+
 #include "kernels/embedding/embedding.h"
 
 namespace switchyard::kernels::embedded {
@@ -22,7 +23,8 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
 }
 
 std::optional<std::string> refuse(const Segment& s, const Node& n, const Info& info) {
-  return first_of(refuse_symbol(s, n.in[1], "rows"), s.constant(n.in[0]) ? refuse_weight(s, n.in[0], info, "table") : refuse_binding(s, n.in[0], info, "table"));
+  return first_of(refuse_symbol(s, n.in[1], "rows"), s.constant(n.in[0]) ? refuse_weight(s, n.in[0], info, "table")
+                                                                         : refuse_binding(s, n.in[0], info, "table"));
 }
 
 Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {

@@ -1,5 +1,6 @@
-// Four launches: sort the (row, choice) entries by expert; gate and up with SwiGLU, per expert and block of columns; down,
-// likewise; the weighted sum of a row's choices in the order of its list. An entry's numbers depend on its row alone.
+// Four launches: sort the (row, choice) entries by expert; gate and up with SwiGLU, per expert and block of columns;
+// down, likewise; the weighted sum of a row's choices in the order of its list. An entry's numbers depend on its row
+// alone.
 #include "hal/call.h"
 #include "kernels/common/cpu/dots.h"
 #include "kernels/common/cpu/math.h"
@@ -13,7 +14,9 @@ using kernels::expert_gemm::plan_active;
 using kernels::expert_gemm::plan_begin;
 using kernels::expert_gemm::plan_entries;
 
-SY_INLINE std::int32_t slot_of(std::int32_t expert, const std::int32_t* local) { return local ? local[expert] : expert; }
+SY_INLINE std::int32_t slot_of(std::int32_t expert, const std::int32_t* local) {
+  return local ? local[expert] : expert;
+}
 
 // What one tile of the second or third launch works on; rows == 0: nothing.
 struct Work {
@@ -21,7 +24,8 @@ struct Work {
   std::int64_t rows = 0;
   const std::int32_t* entries = nullptr;
 };
-Work work_of(std::uint32_t tile, const std::int32_t* plan, const CpuParams& p, std::uint32_t n, std::uint32_t tile_size) {
+Work work_of(std::uint32_t tile, const std::int32_t* plan, const CpuParams& p, std::uint32_t n,
+             std::uint32_t tile_size) {
   const std::uint32_t blocks = (n + tile_size - 1) / tile_size, active = tile / blocks;
   Work w;
   if (active >= static_cast<std::uint32_t>(plan[0])) return w;
@@ -80,7 +84,9 @@ void expert_hidden(const hal::CallArgs* a) {
     dot_tile(
         gate, &up, work.first, work.columns, work.rows, static_cast<float*>(a->thread_scratch),
         [&](std::int64_t r) SY_LAMBDA { return x + static_cast<std::uint64_t>(work.entries[r]) / p.k * p.width; },
-        [&](std::int64_t r, std::uint64_t n, float g, float u) { hidden[static_cast<std::uint64_t>(work.entries[r]) * p.inner + n] = silu(g) * u; });
+        [&](std::int64_t r, std::uint64_t n, float g, float u) {
+          hidden[static_cast<std::uint64_t>(work.entries[r]) * p.inner + n] = silu(g) * u;
+        });
   }
 }
 
@@ -97,7 +103,9 @@ void expert_down(const hal::CallArgs* a) {
     dot_tile(
         down, nullptr, work.first, work.columns, work.rows, static_cast<float*>(a->thread_scratch),
         [&](std::int64_t r) SY_LAMBDA { return hidden + static_cast<std::uint64_t>(work.entries[r]) * p.inner; },
-        [&](std::int64_t r, std::uint64_t n, float v, float) { parts[static_cast<std::uint64_t>(work.entries[r]) * p.width + n] = v; });
+        [&](std::int64_t r, std::uint64_t n, float v, float) {
+          parts[static_cast<std::uint64_t>(work.entries[r]) * p.width + n] = v;
+        });
   }
 }
 

@@ -31,7 +31,9 @@ Grid down_grid(const Launch& l, Dims dims) {
   auto p = l.args_as<CpuParams>();
   return grid_of(p, dims, p.width, p.down_tile);
 }
-Grid sum_grid(const Launch& l, Dims dims) { return {static_cast<std::uint32_t>(rows_of(l.args_as<CpuParams>(), dims)), 1, 1}; }
+Grid sum_grid(const Launch& l, Dims dims) {
+  return {static_cast<std::uint32_t>(rows_of(l.args_as<CpuParams>(), dims)), 1, 1};
+}
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
@@ -62,7 +64,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   auto hidden = temporary(DType::f32, {rows, choices, Dim::fixed(p.inner)});
   auto parts = temporary(DType::f32, {rows, choices, Dim::fixed(p.width)});
 
-  auto launch = [&](const char* entry, hal::Call call, Grid (*grid)(const Launch&, Dims), std::uint32_t scratch, std::vector<Arg> arguments) {
+  auto launch = [&](const char* entry, hal::Call call, Grid (*grid)(const Launch&, Dims), std::uint32_t scratch,
+                    std::vector<Arg> arguments) {
     Launch l;
     l.call = call;
     l.entry = entry;
@@ -75,8 +78,10 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   launch("expert_plan", plan_table[I], plan_grid, 0, {{n.in[1]}, {n.in[6]}, {plan, 0, 0, true}});
   launch("expert_hidden", hidden_table[I], hidden_grid, tile_scratch(p.tile, p.width, true),
          {{n.in[0]}, {n.in[3]}, {n.in[4]}, {plan}, {hidden, 0, 0, true}});
-  launch("expert_down", down_table[I], down_grid, tile_scratch(p.down_tile, p.inner, false), {{hidden}, {n.in[5]}, {plan}, {parts, 0, 0, true}});
-  launch("expert_sum", sum_table[I], sum_grid, 0, {{n.in[1]}, {n.in[2]}, {n.in[6]}, {parts}, {n.in[7]}, {n.out[0], 0, 0, true}});
+  launch("expert_down", down_table[I], down_grid, tile_scratch(p.down_tile, p.inner, false),
+         {{hidden}, {n.in[5]}, {plan}, {parts, 0, 0, true}});
+  launch("expert_sum", sum_table[I], sum_grid, 0,
+         {{n.in[1]}, {n.in[2]}, {n.in[6]}, {parts}, {n.in[7]}, {n.out[0], 0, 0, true}});
   return ok();
 }
 

@@ -1,7 +1,8 @@
+#include "kernels/common/opencl/launch.h"
+
 #include <limits>
 #include <numeric>
 
-#include "kernels/common/opencl/launch.h"
 #include "kernels/expert_gemm/expert_gemm.h"
 
 namespace switchyard::kernels::embedded {
@@ -29,15 +30,20 @@ struct Params {
 // Slots above this do not fit the sorting kernel's local memory; then every pair is done on its own.
 constexpr std::int64_t most_slots = 1024;
 
-std::uint32_t tile_bound(std::uint32_t pairs, std::uint32_t slots) { return std::min(pairs, pairs / tile_rows + slots); }
+std::uint32_t tile_bound(std::uint32_t pairs, std::uint32_t slots) {
+  return std::min(pairs, pairs / tile_rows + slots);
+}
 
 template <std::uint32_t Tile, bool Sorted>
 std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   auto p = l.args_as<Params>();
   std::uint32_t pairs = count(p.rows, dims) * static_cast<std::uint32_t>(p.k);
-  return {Sorted ? tile_bound(pairs, static_cast<std::uint32_t>(p.all_slots)) : pairs, groups(static_cast<std::uint32_t>(p.outputs), Tile), 1};
+  return {Sorted ? tile_bound(pairs, static_cast<std::uint32_t>(p.all_slots)) : pairs,
+          groups(static_cast<std::uint32_t>(p.outputs), Tile), 1};
 }
-std::array<std::uint32_t, 3> grid_sort(const Launch& l, Dims dims) { return {count(l.args_as<PairParams>().rows, dims) ? 1u : 0u, 1, 1}; }
+std::array<std::uint32_t, 3> grid_sort(const Launch& l, Dims dims) {
+  return {count(l.args_as<PairParams>().rows, dims) ? 1u : 0u, 1, 1};
+}
 std::array<std::uint32_t, 3> grid_combine(const Launch& l, Dims dims) {
   auto p = l.args_as<PairParams>();
   return {groups(static_cast<std::uint32_t>(p.d), 64), count(p.rows, dims), 1};
@@ -52,14 +58,16 @@ struct Product {
 
 class Lowering {
  public:
-  Lowering(const Segment& segment, const Node& node, const Info& info, Lowered& lowered) : s(segment), n(node), info_(info), lowered_(lowered) {}
+  Lowering(const Segment& segment, const Node& node, const Info& info, Lowered& lowered)
+      : s(segment), n(node), info_(info), lowered_(lowered) {}
 
   Status run() {
     HAL_CHECK(add_rows32(s, n.in[3], lowered_));
     HAL_CHECK(add_rows32(s, n.in[4], lowered_));
     HAL_CHECK(add_rows32(s, n.in[5], lowered_));
     const auto at = n.attrs_as<Attrs>();
-    const auto d = static_cast<std::int32_t>(shape_of(s, n.in[5], 1)), inner = static_cast<std::int32_t>(shape_of(s, n.in[5], 2));
+    const auto d = static_cast<std::int32_t>(shape_of(s, n.in[5], 1)),
+               inner = static_cast<std::int32_t>(shape_of(s, n.in[5], 2));
     const bool fused = n.in[4] == no_value;
     rows_ = s.values[n.in[0]].shape[0];
     k_ = static_cast<std::int32_t>(shape_of(s, n.in[1], 1));
@@ -67,17 +75,21 @@ class Lowering {
     const std::int64_t pairs = rows_.max * k_;
 
     // Sorting pays where experts are met by several rows each.
-    const std::int64_t sorted_from = slots_ > most_slots ? any : std::max<std::int64_t>(2, (3 * std::int64_t{slots_} + k_ - 1) / k_);
+    const std::int64_t sorted_from =
+        slots_ > most_slots ? any : std::max<std::int64_t>(2, (3 * std::int64_t{slots_} + k_ - 1) / k_);
     const std::uint32_t hidden = temporary(DType::f32, pairs * inner), parts = temporary(DType::f32, pairs * d);
-    const Product up{n.in[0], n.in[3], n.in[4], hidden, d, inner, k_, fused ? 2 * inner : inner, fused ? inner : -1, true};
+    const Product up{n.in[0], n.in[3], n.in[4], hidden, d, inner, k_, fused ? 2 * inner : inner, fused ? inner : -1,
+                     true};
     const Product down{hidden, n.in[5], no_value, parts, inner, d, 1, d, -1, false};
-    const PairParams all{count_of(rows_), k_, at.experts, slots_, d, n.in[6] != no_value, n.in[7] != no_value, at.scale};
+    const PairParams all{count_of(rows_),     k_,      at.experts, slots_, d, n.in[6] != no_value,
+                         n.in[7] != no_value, at.scale};
     if (wanted(0, sorted_from - 1)) {
       product(up, no_value, no_value, 0, sorted_from - 1);
       product(down, no_value, no_value, 0, sorted_from - 1);
     }
     if (wanted(sorted_from, any)) {
-      const auto bound = static_cast<std::int64_t>(tile_bound(static_cast<std::uint32_t>(pairs), static_cast<std::uint32_t>(slots_)));
+      const auto bound =
+          static_cast<std::int64_t>(tile_bound(static_cast<std::uint32_t>(pairs), static_cast<std::uint32_t>(slots_)));
       const std::uint32_t order = temporary(DType::i32, pairs), tiles = temporary(DType::i32, 3 * bound);
       Launch sort = pairs_launch("sort_pairs", grid_sort, all);
       sort.when = guard(sorted_from, any);
@@ -126,7 +138,8 @@ class Lowering {
     const std::int64_t unit = 256 / std::gcd<std::int64_t>(256, m.weight_rows);
     const Bytes unit_bytes = Bytes{4} * words * static_cast<Bytes>(m.weight_rows * unit);
     const Bytes limit = info_.limits.max_binding;
-    const std::int64_t most = limit ? std::max<std::int64_t>(1, static_cast<std::int64_t>(limit / unit_bytes)) * unit : slots_;
+    const std::int64_t most =
+        limit ? std::max<std::int64_t>(1, static_cast<std::int64_t>(limit / unit_bytes)) * unit : slots_;
     for (std::int64_t first = 0; first < slots_; first += most) {
       const std::int64_t here = std::min<std::int64_t>(most, slots_ - first);
       const Bytes expert = unit_bytes / static_cast<Bytes>(unit);
@@ -137,10 +150,12 @@ class Lowering {
       l.group = {64, 1, 1};
       l.grid = m.up ? (sorted ? grid<16, true> : grid<16, false>) : (sorted ? grid<32, true> : grid<32, false>);
       l.when = guard(min, max);
-      l.set_args(Params{count_of(rows_), k_, m.n, m.outputs, m.per_row, m.weight_rows, m.up_row, static_cast<std::int32_t>(words),
-                        static_cast<std::int32_t>(first), static_cast<std::int32_t>(here), n.in[6] != no_value, slots_});
+      l.set_args(Params{count_of(rows_), k_, m.n, m.outputs, m.per_row, m.weight_rows, m.up_row,
+                        static_cast<std::int32_t>(words), static_cast<std::int32_t>(first),
+                        static_cast<std::int32_t>(here), n.in[6] != no_value, slots_});
       const Bytes offset = static_cast<Bytes>(first) * expert, bytes = static_cast<Bytes>(here) * expert;
-      l.arguments = {{m.x}, {m.w, offset, bytes}, {m.w_up, offset, bytes}, {n.in[1]}, {n.in[6]}, {order}, {tiles}, {m.to, 0, 0, true}};
+      l.arguments = {{m.x},   {m.w, offset, bytes}, {m.w_up, offset, bytes}, {n.in[1]}, {n.in[6]}, {order},
+                     {tiles}, {m.to, 0, 0, true}};
       lowered_.launches.push_back(std::move(l));
     }
   }

@@ -1,10 +1,11 @@
 #include "kernels/common/vulkan/launch.h"
+
 #include "kernels/expert_gemm/expert_gemm.h"
 
 namespace switchyard::kernels::embedded {
 extern const std::span<const std::byte> expert_gemm_gate_up_comp;
 extern const std::span<const std::byte> expert_gemm_down_comp;
-}
+}  // namespace switchyard::kernels::embedded
 
 namespace switchyard::kernels::expert_gemm {
 namespace {
@@ -57,7 +58,8 @@ std::optional<std::string> refuse(const Segment& s, const Node& n, const Info& i
     const char* name = i == 3 ? "w_gate" : i == 4 ? "w_up" : "w_down";
     if (auto why = refuse_weight(s, n.in[i], info, name, 1)) return why;
     if (split_experts(s, n.in[i], info.limits.max_binding).empty())
-      return std::string(name) + ": one expert of " + std::to_string(static_cast<Bytes>(shape_of(s, n.in[i], 1)) * packed_row_bytes(s, n.in[i])) + " bytes, " +
+      return std::string(name) + ": one expert of " +
+             std::to_string(static_cast<Bytes>(shape_of(s, n.in[i], 1)) * packed_row_bytes(s, n.in[i])) + " bytes, " +
              info.id + " binds at most " + std::to_string(info.limits.max_binding);
   }
   return refuse_symbol(s, n.in[0], "x");
@@ -68,7 +70,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& l
   for (std::size_t i : {3, 4, 5}) HAL_CHECK(add_rows32(s, n.in[i], lowered));
   const auto a = n.attrs_as<Attrs>();
   const bool fused = n.in[4] == no_value;
-  const auto k = static_cast<std::uint32_t>(shape_of(s, n.in[1], 1)), d = static_cast<std::uint32_t>(shape_of(s, n.in[0], 1));
+  const auto k = static_cast<std::uint32_t>(shape_of(s, n.in[1], 1)),
+             d = static_cast<std::uint32_t>(shape_of(s, n.in[0], 1));
   const auto inner = static_cast<std::uint32_t>(shape_of(s, n.in[5], 2));
   const std::uint32_t local = n.in[6] != no_value;
   const std::int32_t symbol = symbol_of(s, n.in[0]);
@@ -82,13 +85,16 @@ Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& l
     l.group_memory = 4 * 8 * 64;
     l.grid = up_grid;
     l.spec = {number(s.values[n.in[3]].dtype), fused};
-    l.set_args(UpParams{k, d, inner, static_cast<std::uint32_t>(packed_row_bytes(s, n.in[3]) / 4), e.first, e.count, divide_up(inner, 8), symbol, local});
-    l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[3], e.offset, e.bytes}, {n.in[4], e.offset, e.bytes}, {n.in[6]}, {h, 0, 0, true}};
+    l.set_args(UpParams{k, d, inner, static_cast<std::uint32_t>(packed_row_bytes(s, n.in[3]) / 4), e.first, e.count,
+                        divide_up(inner, 8), symbol, local});
+    l.arguments = {{n.in[0]}, {n.in[1]},      {n.in[3], e.offset, e.bytes}, {n.in[4], e.offset, e.bytes},
+                   {n.in[6]}, {h, 0, 0, true}};
     lowered.launches.push_back(std::move(l));
   }
 
   const auto ranges = split_experts(s, n.in[5], info.limits.max_binding);
-  const std::uint32_t rounds = ranges.size() == 1 ? 1 : k;  // several ranges: one pair of each row per launch keeps the order of the sum
+  const std::uint32_t rounds =
+      ranges.size() == 1 ? 1 : k;  // several ranges: one pair of each row per launch keeps the order of the sum
   for (std::uint32_t round = 0; round < rounds; ++round)
     for (std::size_t r = 0; r < ranges.size(); ++r) {
       const Experts& e = ranges[r];
@@ -115,7 +121,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& l
       p.end = round + 1 == rounds && r + 1 == ranges.size();
       p.scale = a.scale;
       l.set_args(p);
-      l.arguments = {{h}, {n.in[1]}, {n.in[2]}, {n.in[5], e.offset, e.bytes}, {n.in[6]}, {n.in[7]}, {n.out[0], 0, 0, true}};
+      l.arguments = {
+          {h}, {n.in[1]}, {n.in[2]}, {n.in[5], e.offset, e.bytes}, {n.in[6]}, {n.in[7]}, {n.out[0], 0, 0, true}};
       lowered.launches.push_back(std::move(l));
     }
   return ok();

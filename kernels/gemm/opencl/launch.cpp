@@ -1,6 +1,7 @@
+#include "kernels/common/opencl/launch.h"
+
 #include <limits>
 
-#include "kernels/common/opencl/launch.h"
 #include "kernels/gemm/gemm.h"
 
 namespace switchyard::kernels::embedded {
@@ -30,7 +31,8 @@ struct Form {
   decltype(&grid<1, 32>) grid, grid_up;
 };
 constexpr std::int64_t any = std::numeric_limits<std::int64_t>::max();
-constexpr Form forms[] = {{1, 0, 1, grid<1, 32>, grid<1, 16>}, {4, 2, 4, grid<4, 32>, grid<4, 16>}, {8, 5, any, grid<8, 32>, grid<8, 16>}};
+constexpr Form forms[] = {
+    {1, 0, 1, grid<1, 32>, grid<1, 16>}, {4, 2, 4, grid<4, 32>, grid<4, 16>}, {8, 5, any, grid<8, 32>, grid<8, 16>}};
 
 Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {
   const Node& n = s.nodes[index];
@@ -60,7 +62,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& l
       p.first = static_cast<std::int32_t>(r.first);
       p.columns = static_cast<std::int32_t>(r.rows);
       l.set_args(p);
-      l.arguments = {{n.in[0]}, {n.in[1], r.offset, r.bytes}, {n.in[2], r.offset, r.bytes}, {n.in[3]}, {n.in[4]}, {n.out[0], 0, 0, true}};
+      l.arguments = {{n.in[0]}, {n.in[1], r.offset, r.bytes}, {n.in[2], r.offset, r.bytes}, {n.in[3]},
+                     {n.in[4]}, {n.out[0], 0, 0, true}};
       lowered.launches.push_back(std::move(l));
     }
   return ok();

@@ -1,10 +1,11 @@
 #include "kernels/common/vulkan/launch.h"
+
 #include "kernels/gemm/gemm.h"
 
 namespace switchyard::kernels::embedded {
 extern const std::span<const std::byte> gemm_gemm_1_comp;
 extern const std::span<const std::byte> gemm_gemm_8_comp;
-}
+}  // namespace switchyard::kernels::embedded
 
 namespace switchyard::kernels::gemm {
 namespace {
@@ -26,7 +27,8 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
 }
 
 std::optional<std::string> refuse(const Segment& s, const Node& n, const Info& info) {
-  return first_of(refuse_symbol(s, n.in[0], "x"), refuse_weight(s, n.in[1], info, "w"), refuse_weight(s, n.in[2], info, "w_up"));
+  return first_of(refuse_symbol(s, n.in[0], "x"), refuse_weight(s, n.in[1], info, "w"),
+                  refuse_weight(s, n.in[2], info, "w_up"));
 }
 
 Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {
@@ -49,7 +51,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& l
     std::int64_t rows, min, max;
     decltype(&grid<1>) grid;
   };
-  const Form forms[] = {{embedded::gemm_gemm_1_comp, 1, 1, 1, grid<1>}, {embedded::gemm_gemm_8_comp, 8, 2, std::numeric_limits<std::int64_t>::max(), grid<8>}};
+  const Form forms[] = {{embedded::gemm_gemm_1_comp, 1, 1, 1, grid<1>},
+                        {embedded::gemm_gemm_8_comp, 8, 2, std::numeric_limits<std::int64_t>::max(), grid<8>}};
   // At most as many columns as one axis of the grid takes.
   for (const RowRange& r : split_rows(p.all_columns, row, info.limits.max_binding, 8 * 65535 / 256 * 256))
     for (const Form& f : forms) {
@@ -64,7 +67,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& l
       p.first = r.first;
       p.columns = r.count;
       l.set_args(p);
-      l.arguments = {{n.in[0]}, {n.in[1], r.offset, r.bytes}, {n.in[2], r.offset, r.bytes}, {n.in[3]}, {n.in[4]}, {n.out[0], 0, 0, true}};
+      l.arguments = {{n.in[0]}, {n.in[1], r.offset, r.bytes}, {n.in[2], r.offset, r.bytes}, {n.in[3]},
+                     {n.in[4]}, {n.out[0], 0, 0, true}};
       lowered.launches.push_back(std::move(l));
     }
   return ok();

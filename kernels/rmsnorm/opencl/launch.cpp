@@ -1,4 +1,5 @@
 #include "kernels/common/opencl/launch.h"
+
 #include "kernels/rmsnorm/rmsnorm.h"
 
 namespace switchyard::kernels::embedded {
@@ -31,8 +32,9 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   l.entry = "rmsnorm";
   l.group = {64, 1, 1};
   l.grid = grid;
-  l.set_args(Params{count_of(s.values[n.in[0]].shape[0]), static_cast<std::int32_t>(shape_of(s, n.in[0], 1)), gated ? at.groups : 1,
-                    gated ? static_cast<std::int32_t>(shape_of(s, n.in[2], 1)) : 0, gated ? at.gate_offset : 0, at.eps});
+  l.set_args(Params{count_of(s.values[n.in[0]].shape[0]), static_cast<std::int32_t>(shape_of(s, n.in[0], 1)),
+                    gated ? at.groups : 1, gated ? static_cast<std::int32_t>(shape_of(s, n.in[2], 1)) : 0,
+                    gated ? at.gate_offset : 0, at.eps});
   l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));
   return ok();

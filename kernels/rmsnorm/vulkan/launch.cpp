@@ -1,4 +1,5 @@
 #include "kernels/common/vulkan/launch.h"
+
 #include "kernels/rmsnorm/rmsnorm.h"
 
 namespace switchyard::kernels::embedded {
@@ -21,7 +22,9 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   return groups(at(dims, p.rows_symbol) * p.groups);
 }
 
-std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) { return refuse_symbol(s, n.in[0], "x"); }
+std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) {
+  return refuse_symbol(s, n.in[0], "x");
+}
 
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
   const Node& n = s.nodes[index];
@@ -34,7 +37,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   l.grid = grid;
   l.spec = {gated};
   l.set_args(Params{static_cast<std::uint32_t>(shape_of(s, n.in[0], 1)), static_cast<std::uint32_t>(a.groups),
-                    gated ? static_cast<std::uint32_t>(shape_of(s, n.in[2], 1)) : 0, static_cast<std::uint32_t>(a.gate_offset), symbol_of(s, n.in[0]), a.eps});
+                    gated ? static_cast<std::uint32_t>(shape_of(s, n.in[2], 1)) : 0,
+                    static_cast<std::uint32_t>(a.gate_offset), symbol_of(s, n.in[0]), a.eps});
   l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));
   return ok();

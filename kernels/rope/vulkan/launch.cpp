@@ -1,4 +1,5 @@
 #include "kernels/common/vulkan/launch.h"
+
 #include "kernels/rope/rope.h"
 
 namespace switchyard::kernels::embedded {
@@ -20,7 +21,9 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   return groups(divide_up(at(dims, p.rows_symbol) * p.heads * (p.head_dim / 2), 64));
 }
 
-std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) { return refuse_symbol(s, n.in[0], "x"); }
+std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) {
+  return refuse_symbol(s, n.in[0], "x");
+}
 
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
   const Node& n = s.nodes[index];
@@ -29,7 +32,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   l.code = embedded::rope_rope_comp;
   l.group = {64, 1, 1};
   l.grid = grid;
-  l.set_args(Params{static_cast<std::uint32_t>(a.heads), static_cast<std::uint32_t>(a.head_dim), a.interleaved != 0, symbol_of(s, n.in[0])});
+  l.set_args(Params{static_cast<std::uint32_t>(a.heads), static_cast<std::uint32_t>(a.head_dim), a.interleaved != 0,
+                    symbol_of(s, n.in[0])});
   l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));
   return ok();

@@ -1,4 +1,5 @@
-// Tile i: rows [8 i, 8 i + 8). Each choice is the largest of what stands behind the choice before it, so nothing is marked.
+// Tile i: rows [8 i, 8 i + 8). Each choice is the largest of what stands behind the choice before it, so nothing is
+// marked.
 #include "hal/call.h"
 #include "kernels/common/cpu/math.h"
 #include "kernels/router_topk/cpu/params.h"

@@ -1,4 +1,5 @@
 #include "kernels/common/opencl/launch.h"
+
 #include "kernels/router_topk/router_topk.h"
 
 namespace switchyard::kernels::embedded {

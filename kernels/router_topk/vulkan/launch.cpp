@@ -1,4 +1,5 @@
 #include "kernels/common/vulkan/launch.h"
+
 #include "kernels/router_topk/router_topk.h"
 
 namespace switchyard::kernels::embedded {
@@ -15,10 +16,13 @@ struct Params {
   std::int32_t rows_symbol;
 };
 
-std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) { return groups(at(dims, l.args_as<Params>().rows_symbol)); }
+std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
+  return groups(at(dims, l.args_as<Params>().rows_symbol));
+}
 
 std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) {
-  if (auto k = n.attrs_as<Attrs>().k; k > 1024) return "k is " + std::to_string(k) + ", this kernel keeps at most 1024 in workgroup memory";
+  if (auto k = n.attrs_as<Attrs>().k; k > 1024)
+    return "k is " + std::to_string(k) + ", this kernel keeps at most 1024 in workgroup memory";
   return refuse_symbol(s, n.in[0], "logits");
 }
 

@@ -31,7 +31,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   l.set_args(p);
   // Token ids in the order of their logits, as many as may be drawn.
   if (attrs.temperature > 0)
-    l.thread_scratch = 4 * (attrs.top_k > 0 ? std::min(p.vocabulary, static_cast<std::uint32_t>(attrs.top_k)) : p.vocabulary);
+    l.thread_scratch =
+        4 * (attrs.top_k > 0 ? std::min(p.vocabulary, static_cast<std::uint32_t>(attrs.top_k)) : p.vocabulary);
   l.arguments = {{n.in[0]}, {n.in[1]}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));
   return ok();

@@ -55,7 +55,9 @@ void make_heap(std::int32_t* heap, std::uint32_t n, First first) {
 
 struct Order {
   const float* logits;
-  bool operator()(std::int32_t a, std::int32_t b) const { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); }
+  bool operator()(std::int32_t a, std::int32_t b) const {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+  }
 };
 
 // Leaves the ids of the k first in `ids`, in any order.
@@ -71,11 +73,13 @@ void select(std::int32_t* ids, const float* logits, std::uint32_t n, std::uint32
   }
 }
 
-std::int32_t draw(const float* logits, std::uint32_t n, std::int32_t* ids, const kernels::sampling::CpuParams& p, float uniform) {
+std::int32_t draw(const float* logits, std::uint32_t n, std::int32_t* ids, const kernels::sampling::CpuParams& p,
+                  float uniform) {
   const Order order{logits};
   const float top = logits[largest(logits, n)], inverse = 1.0f / p.temperature;
   const double all = total(logits, n, top, inverse);
-  const std::uint32_t count = p.top_k > 0 && static_cast<std::uint32_t>(p.top_k) < n ? static_cast<std::uint32_t>(p.top_k) : n;
+  const std::uint32_t count =
+      p.top_k > 0 && static_cast<std::uint32_t>(p.top_k) < n ? static_cast<std::uint32_t>(p.top_k) : n;
   if (count < n)
     select(ids, logits, n, count);
   else

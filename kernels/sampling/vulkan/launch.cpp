@@ -1,4 +1,5 @@
 #include "kernels/common/vulkan/launch.h"
+
 #include "kernels/sampling/sampling.h"
 
 namespace switchyard::kernels::embedded {
@@ -15,7 +16,9 @@ struct Params {
   std::int32_t rows_symbol;
 };
 
-std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) { return groups(at(dims, l.args_as<Params>().rows_symbol)); }
+std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
+  return groups(at(dims, l.args_as<Params>().rows_symbol));
+}
 
 std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) {
   if (auto t = n.attrs_as<Attrs>().temperature; t > 0)

@@ -9,7 +9,8 @@ namespace switchyard::kernels::SY_ISA {
 namespace {
 
 // One channel's step: its state from `in` to `out`; the partial sums of C . s.
-inline vec step(const float* in, float* out, const float* A, const float* B, const float* C, float dt, float dtu, std::int64_t N) {
+inline vec step(const float* in, float* out, const float* A, const float* B, const float* C, float dt, float dtu,
+                std::int64_t N) {
   vec part{};
   std::int64_t n = 0;
   for (; n + lanes <= N; n += lanes) {

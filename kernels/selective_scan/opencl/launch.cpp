@@ -1,4 +1,5 @@
 #include "kernels/common/opencl/launch.h"
+
 #include "kernels/selective_scan/selective_scan.h"
 
 namespace switchyard::kernels::embedded {
@@ -28,7 +29,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   l.entry = "selective_scan";
   l.group = {64, 1, 1};
   l.grid = grid;
-  l.set_args(Params{count_of(s.values[n.in[8]].shape[0]), static_cast<std::int32_t>(shape_of(s, n.in[3], 0)), n.in[7] != no_value});
+  l.set_args(Params{count_of(s.values[n.in[8]].shape[0]), static_cast<std::int32_t>(shape_of(s, n.in[3], 0)),
+                    n.in[7] != no_value});
   for (std::size_t i = 0; i < 9; ++i) l.arguments.push_back({n.in[i]});
   l.arguments.push_back({n.in[9], 0, 0, true});
   l.arguments.push_back({n.out[0], 0, 0, true});

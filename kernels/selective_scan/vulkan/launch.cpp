@@ -1,4 +1,5 @@
 #include "kernels/common/vulkan/launch.h"
+
 #include "kernels/selective_scan/selective_scan.h"
 
 namespace switchyard::kernels::embedded {

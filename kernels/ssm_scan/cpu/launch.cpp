@@ -7,7 +7,8 @@ SY_CPU_DECLARE(ssm_scan)
 namespace switchyard::kernels::ssm_scan {
 namespace {
 
-// 32 rows of 128 states are 16 KiB: they fit any first cache, and a step of one sequence still makes two tiles per head.
+// 32 rows of 128 states are 16 KiB: they fit any first cache, and a step of one sequence still makes two tiles per
+// head.
 constexpr std::int32_t block_rows = 32;
 
 std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
@@ -26,8 +27,10 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   l.entry = "ssm_scan";
   l.grid = grid;
   l.set_args(CpuParams{s.values[n.in[5]].shape[0].symbol, at.heads, at.head_dim, at.groups, at.state,
-                       static_cast<std::int32_t>(shape_of(s, n.in[1], 1)), at.dt_offset, block_rows, at.dt_min, at.dt_max});
-  l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.in[5]}, {n.in[6], 0, 0, true}, {n.out[0], 0, 0, true}};
+                       static_cast<std::int32_t>(shape_of(s, n.in[1], 1)), at.dt_offset, block_rows, at.dt_min,
+                       at.dt_max});
+  l.arguments = {
+      {n.in[0]}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.in[5]}, {n.in[6], 0, 0, true}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));
   return ok();
 }

@@ -1,5 +1,6 @@
 // A tile is (sequence, head, block of P): its part of the state stays in the first cache for all rows of the sequence.
-// Many rows at once do the same arithmetic as one row at a time, bit for bit: nothing here depends on the number of rows.
+// Many rows at once do the same arithmetic as one row at a time, bit for bit: nothing here depends on the number of
+// rows.
 #include <cmath>
 
 #include "hal/call.h"
@@ -9,9 +10,11 @@
 namespace switchyard::kernels::SY_ISA {
 namespace {
 
-// R rows of P: from `in` to `out` (may be the same), one partial sum of C . s per row. Last: the N that are left at the end.
+// R rows of P: from `in` to `out` (may be the same), one partial sum of C . s per row. Last: the N that are left at the
+// end.
 template <int R>
-inline void rows_of_state(const float* in, float* out, std::int64_t N, float decay, const float* dtx, const float* B, const float* C, vec* sums) {
+inline void rows_of_state(const float* in, float* out, std::int64_t N, float decay, const float* dtx, const float* B,
+                          const float* C, vec* sums) {
   vec part[R] = {};
   std::int64_t n = 0;
   for (; n + lanes <= N; n += lanes) {
@@ -51,11 +54,13 @@ void ssm_scan(const hal::CallArgs* a) {
   const auto* table = static_cast<const std::int32_t*>(a->pointers[5]);
   auto* state = static_cast<float*>(a->pointers[6]);
   auto* y = static_cast<float*>(a->pointers[7]);
-  const std::int64_t H = p.heads, P = p.head_dim, N = p.state, width = H * P + 2 * std::int64_t{p.groups} * N, slot = H * P * N;
+  const std::int64_t H = p.heads, P = p.head_dim, N = p.state, width = H * P + 2 * std::int64_t{p.groups} * N,
+                     slot = H * P * N;
   const std::int64_t blocks = (P + p.block - 1) / p.block;
   for (std::int64_t tile = a->first_tile; tile < a->last_tile; ++tile) {
     const std::int32_t* q = table + 5 * (tile / (H * blocks));
-    const std::int64_t h = tile / blocks % H, first = tile % blocks * p.block, last = first + p.block < P ? first + p.block : P;
+    const std::int64_t h = tile / blocks % H, first = tile % blocks * p.block,
+                       last = first + p.block < P ? first + p.block : P;
     const std::int64_t begin = q[0], rows = q[1], home = (h * P + first) * N;
     float* out = state + q[3] * slot + home;
     const float* in = state + q[2] * slot + home;
@@ -90,8 +95,10 @@ void ssm_scan(const hal::CallArgs* a) {
         vec part[lanes];
         for (std::int64_t r = n; r < lanes; ++r) part[r] = vec{};
         std::int64_t r = 0;
-        for (; r + 4 <= n; r += 4) rows_of_state<4>(in + (i - first + r) * N, out + (i - first + r) * N, N, decay, dtx + r, B, C, part + r);
-        for (; r < n; ++r) rows_of_state<1>(in + (i - first + r) * N, out + (i - first + r) * N, N, decay, dtx + r, B, C, part + r);
+        for (; r + 4 <= n; r += 4)
+          rows_of_state<4>(in + (i - first + r) * N, out + (i - first + r) * N, N, decay, dtx + r, B, C, part + r);
+        for (; r < n; ++r)
+          rows_of_state<1>(in + (i - first + r) * N, out + (i - first + r) * N, N, decay, dtx + r, B, C, part + r);
         store_part(to + i, sums(part) + xs * skip[h], n);
       }
       in = out;

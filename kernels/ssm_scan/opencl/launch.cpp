@@ -1,4 +1,5 @@
 #include "kernels/common/opencl/launch.h"
+
 #include "kernels/ssm_scan/ssm_scan.h"
 
 namespace switchyard::kernels::embedded {
@@ -30,9 +31,10 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   l.entry = "ssm_scan";
   l.group = {64, 1, 1};
   l.grid = grid;
-  l.set_args(Params{count_of(s.values[n.in[5]].shape[0]), at.heads, at.head_dim, at.groups, static_cast<std::int32_t>(shape_of(s, n.in[1], 1)),
-                    at.dt_offset, at.dt_min, at.dt_max});
-  l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.in[5]}, {n.in[6], 0, 0, true}, {n.out[0], 0, 0, true}};
+  l.set_args(Params{count_of(s.values[n.in[5]].shape[0]), at.heads, at.head_dim, at.groups,
+                    static_cast<std::int32_t>(shape_of(s, n.in[1], 1)), at.dt_offset, at.dt_min, at.dt_max});
+  l.arguments = {
+      {n.in[0]}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.in[5]}, {n.in[6], 0, 0, true}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));
   return ok();
 }
