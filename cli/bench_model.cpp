@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/bench.h"
+#include "probes/measure/measure.h"
+#include "scheduler/cost/cost.h"
 
 namespace switchyard::cli {
 namespace {
@@ -18,6 +20,52 @@ struct Test {
   std::string name;
   double tokens = 0;
   Spread seconds;
+  scheduler::Limit limit;  // the least time this machine could take, by the rates of this run
+};
+
+// The limit of every step of a test, each unit on its device.
+class Limits {
+ public:
+  Limits(Fleet& fleet, const Engine& engine, const scheduler::StageOptions& options)
+      : units_(scheduler::units_of(engine.model(), options)), chunk_(options.max_rows) {
+    for (const auto& s : engine.report()) {
+      device_of_.resize(static_cast<std::size_t>(s.last), s.device);
+      auto [rates, fresh] = rates_.try_emplace(s.device);
+      if (!fresh) continue;
+      progress("the limits of " + s.device, 0.0);
+      hal::DeviceRef device = fleet.open(s.device);
+      rates->second.read = check(probes::measure_read(*device, probes::quick_effort));
+      rates->second.stream = check(probes::measure_stream(*device, probes::quick_effort));
+      rates->second.compute = check(probes::measure_compute(*device, probes::quick_effort));
+      progress("", 1.0);
+    }
+  }
+  const std::map<std::string, probes::DeviceProfile>& rates() const { return rates_; }
+
+  scheduler::Limit prefill(std::int64_t tokens) const {
+    scheduler::Limit sum;
+    for (std::int64_t past = 0; past < tokens; past += chunk_)
+      add(sum, {std::min(chunk_, tokens - past), 1, past, past + chunk_ >= tokens ? 1 : 0}, 1);
+    return sum;
+  }
+  // The work of a step grows evenly with the past, so the middle step stands for all.
+  scheduler::Limit decode(std::int64_t steps, std::int64_t sessions, std::int64_t prompt) const {
+    scheduler::Limit sum;
+    add(sum, {sessions, sessions, prompt + steps / 2, sessions}, static_cast<double>(steps));
+    return sum;
+  }
+
+ private:
+  void add(scheduler::Limit& sum, const probes::Step& step, double times) const {
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      const auto one = scheduler::limit_of(rates_.at(device_of_[u]), units_[u].segment, step);
+      sum.seconds += times * one.seconds, sum.memory += times * one.memory, sum.compute += times * one.compute;
+    }
+  }
+  std::vector<scheduler::Unit> units_;
+  std::int64_t chunk_;
+  std::vector<std::string> device_of_;
+  std::map<std::string, probes::DeviceProfile> rates_;
 };
 
 double seconds_of(const std::function<void()>& work) {
@@ -39,13 +87,15 @@ double prefill(Engine& engine, std::int64_t n) {
   return seconds_of([&] { check(engine.feed(*session, tokens, WantLogits::last)); });
 }
 
+constexpr std::int64_t first_prompt = 8;  // of the first session to decode; each further one has a token more
+
 // n tokens of each of `sessions` sessions, one token of each per step.
 double decode(Engine& engine, std::int64_t n, std::int64_t sessions) {
   std::vector<std::unique_ptr<scheduler::Session>> all;
   std::vector<std::int32_t> next;
   for (std::int64_t s = 0; s < sessions; ++s) {
     all.push_back(check(engine.create_session()));
-    auto logits = check(engine.feed(*all.back(), prompt_of(engine, 8 + s), WantLogits::last));
+    auto logits = check(engine.feed(*all.back(), prompt_of(engine, first_prompt + s), WantLogits::last));
     next.push_back(scheduler::greedy(logits));
   }
   return seconds_of([&] {
@@ -77,7 +127,9 @@ void bench_model(const BenchArguments& a, const Global& global) {
       [&] { engine = place(a.placement, fleet, chosen.load(), std::max(a.prompt, a.generate + 64)).engine; });
 
   std::vector<Test> tests;
-  auto add = [&](const std::string& name, std::int64_t tokens, const std::function<double()>& once) {
+  const Limits limits(fleet, *engine, engine->options());
+  auto add = [&](const std::string& name, std::int64_t tokens, const scheduler::Limit& limit,
+                 const std::function<double()>& once) {
     once();  // warm-up
     std::vector<double> samples;
     for (std::int64_t r = 0; r < a.repeats; ++r) {
@@ -85,13 +137,18 @@ void bench_model(const BenchArguments& a, const Global& global) {
       samples.push_back(once());
     }
     progress(name, 1.0);
-    tests.push_back({name, static_cast<double>(tokens), spread_of(std::move(samples))});
+    tests.push_back({name, static_cast<double>(tokens), spread_of(std::move(samples)), limit});
   };
-  if (a.prompt > 0) add("pp" + std::to_string(a.prompt), a.prompt, [&] { return prefill(*engine, a.prompt); });
+  const std::string generate = "tg" + std::to_string(a.generate);
+  if (a.prompt > 0)
+    add("pp" + std::to_string(a.prompt), a.prompt, limits.prefill(a.prompt),
+        [&] { return prefill(*engine, a.prompt); });
   if (a.generate > 0)
-    add("tg" + std::to_string(a.generate), a.generate, [&] { return decode(*engine, a.generate, 1); });
+    add(generate, a.generate, limits.decode(a.generate, 1, first_prompt),
+        [&] { return decode(*engine, a.generate, 1); });
   if (a.generate > 0 && a.parallel > 1)
-    add("tg" + std::to_string(a.generate) + "x" + std::to_string(a.parallel), a.generate * a.parallel,
+    add(generate + "x" + std::to_string(a.parallel), a.generate * a.parallel,
+        limits.decode(a.generate, a.parallel, first_prompt + a.parallel / 2),
         [&] { return decode(*engine, a.generate, a.parallel); });
 
   rusage usage{};
@@ -108,13 +165,22 @@ void bench_model(const BenchArguments& a, const Global& global) {
                         {{"median", t.tokens / t.seconds.median},
                          {"min", t.tokens / t.seconds.max},
                          {"max", t.tokens / t.seconds.min},
-                         {"samples", samples}}}});
+                         {"samples", samples}}},
+                       {"percent_of_limit", 100 * t.limit.seconds / t.seconds.median},
+                       {"limit", t.limit.memory > t.limit.compute ? "memory" : "compute"}});
   }
+  json rates = json::array();
+  for (const auto& [device, r] : limits.rates())
+    rates.push_back({{"device", device},
+                     {"read_bytes_per_second", r.read.per_second},
+                     {"stream_bytes_per_second", r.stream.per_second},
+                     {"flops_per_second", r.compute.per_second}});
   if (global.json) {
     json out{{"schema", "switchyard.bench/1"},
              {"model", engine->model().name},
              {"seeded", engine->model().seeded},
              {"results", results},
+             {"limits", rates},
              {"load_seconds", load},
              {"peak_rss_bytes", usage.ru_maxrss * 1024}};
     std::printf("%s\n", out.dump(2).c_str());
@@ -122,12 +188,16 @@ void bench_model(const BenchArguments& a, const Global& global) {
   }
   std::printf("%s on %s: loaded in %.2f s, peak memory %.2f GB\n", engine->model().name.c_str(), devices.c_str(), load,
               static_cast<double>(usage.ru_maxrss) * 1024 / 1e9);
-  std::printf("%-10s %12s %12s %12s   tokens/s, %lld runs\n", "test", "median", "min", "max",
-              static_cast<long long>(a.repeats));
+  for (const auto& [device, r] : limits.rates())
+    std::printf("%s in this run: reads %.1f GB/s, streams %.1f GB/s, %.1f GFLOP/s\n", device.c_str(),
+                r.read.per_second / 1e9, r.stream.per_second / 1e9, r.compute.per_second / 1e9);
+  std::printf("%-10s %12s %12s %12s  %10s   tokens/s, %lld runs; %% of the least time by those rates\n", "test",
+              "median", "min", "max", "of limit", static_cast<long long>(a.repeats));
   for (const json& r : results) {
     const json& t = r["tokens_per_second"];
-    std::printf("%-10s %12.1f %12.1f %12.1f\n", r["test"].get<std::string>().c_str(), t["median"].get<double>(),
-                t["min"].get<double>(), t["max"].get<double>());
+    std::printf("%-10s %12.1f %12.1f %12.1f  %8.0f %% (%s)\n", r["test"].get<std::string>().c_str(),
+                t["median"].get<double>(), t["min"].get<double>(), t["max"].get<double>(),
+                r["percent_of_limit"].get<double>(), r["limit"].get<std::string>().c_str());
   }
 }
 

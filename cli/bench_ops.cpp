@@ -4,49 +4,31 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/bench.h"
-#include "kernels/harness.h"
+#include "probes/measure/measure.h"
 
 namespace switchyard::cli {
 namespace {
 
 using nlohmann::json;
 
-struct Row {
-  std::string op, name, device;
-  Spread seconds;
-  double gb_s = 0, gflop_s = 0;
-};
+double gb_s(const probes::OpEntry& o) { return o.bytes / o.seconds.median / 1e9; }
+double gflop_s(const probes::OpEntry& o) { return o.flops / o.seconds.median / 1e9; }
 
-// Skipped cases are said, with the device's reason.
-std::vector<Row> rows_of(hal::Device& device, const BenchArguments& a) {
-  std::vector<Row> rows;
+// Timed cases of the ops asked for; what a device declines is said, with its reason.
+std::vector<probes::OpEntry> entries_of(hal::Device& device, const BenchArguments& a, const probes::Effort& effort) {
+  std::vector<probes::OpEntry> all;
+  std::vector<std::string> notes;
+  double done = 0;
   for (const kernels::OpInfo* op : kernels::ops()) {
-    std::string name = std::string(op->name).substr(0, std::string(op->name).find('@'));
+    const std::string name = std::string(op->name).substr(0, std::string(op->name).find('@'));
+    progress(device.info().id + " " + name, done++ / static_cast<double>(kernels::ops().size()));
     if (!a.op.empty() && a.op != name) continue;
-    int taken = 0;
-    for (const kernels::Case& c : op->cases()) {
-      if (!c.timed || (a.quick && ++taken > 2)) continue;
-      hal::Claim claim = device.claim(c.segment);
-      if (!claim.whole()) {
-        say(device.info().id + " " + name + " " + c.name + ": declined: " + claim.declined.front().why);
-        continue;
-      }
-      progress(device.info().id + " " + name + " " + c.name, 0.5);
-      auto run = kernels::run_on(device, kernels::make_data(c, 1), static_cast<int>(a.quick ? 4 : 3 + 3 * a.repeats));
-      if (!run) {
-        say(device.info().id + " " + name + " " + c.name + ": " + hal::describe(run.error()));
-        continue;
-      }
-      std::vector<double> samples(run->samples.begin() + 1, run->samples.end());  // the first is the warm-up
-      kernels::Cost cost = kernels::cost(c.segment, c.dims);
-      Row row{name, c.name, device.info().id, spread_of(samples), 0, 0};
-      row.gb_s = cost.bytes / row.seconds.median / 1e9;
-      row.gflop_s = cost.flops / row.seconds.median / 1e9;
-      rows.push_back(row);
-    }
+    auto some = check(probes::measure_op(device, *op, effort, notes));
+    all.insert(all.end(), some.begin(), some.end());
   }
   progress("", 1.0);
-  return rows;
+  for (const std::string& note : notes) say(device.info().id + ": " + note);
+  return all;
 }
 
 }  // namespace
@@ -65,40 +47,54 @@ void bench_ops(const BenchArguments& a, const Global& global) {
   } else {
     devices.push_back(fleet.open(a.placement.device));
   }
-  json results = json::array();
+  json results = json::array(), limits = json::array();
+  probes::Effort effort = a.quick ? probes::quick_effort : probes::Effort{};
+  if (!a.quick) effort.samples = static_cast<int>(5 * a.repeats);
   for (auto& device : devices) {
-    std::vector<Row> rows = rows_of(*device, a);
-    // The limits are the best rates seen on this device in this very run, over all its ops.
-    double gb_s = 0, gflop_s = 0;
-    for (const Row& r : rows) gb_s = std::max(gb_s, r.gb_s), gflop_s = std::max(gflop_s, r.gflop_s);
+    const std::string id = device->info().id;
+    progress(id + " limits", 0.0);
+    const double read = check(probes::measure_read(*device, effort)).per_second / 1e9;
+    const double stream = check(probes::measure_stream(*device, effort)).per_second / 1e9;
+    const double compute = check(probes::measure_compute(*device, effort)).per_second / 1e9;
+    const double memory = std::max(read, stream);
+    limits.push_back({{"device", id},
+                      {"read_gb_per_second", read},
+                      {"stream_gb_per_second", stream},
+                      {"gflop_per_second", compute}});
     if (!global.json)
       std::printf(
-          "\n%s  %s\nbest rates of this run: %.1f GB/s, %.1f GFLOP/s; %% of limit against the one that binds\n%-16s "
-          "%-44s %12s %9s %9s %10s\n",
-          device->info().id.c_str(), device->info().name.c_str(), gb_s, gflop_s, "op", "case", "median", "GB/s",
-          "GFLOP/s", "% of limit");
-    for (const Row& r : rows) {
-      const bool memory = r.gb_s / gb_s > r.gflop_s / gflop_s;
-      const double percent = 100 * std::max(r.gb_s / gb_s, r.gflop_s / gflop_s);
-      results.push_back({{"op", r.op},
-                         {"case", r.name},
-                         {"device", r.device},
+          "\n%s  %s\nlimits in this run: reads %.1f GB/s, streams %.1f GB/s, f32 %.1f GFLOP/s; caches are emptied "
+          "before "
+          "each sample\n%-16s %-44s %12s %9s %9s %10s\n",
+          id.c_str(), device->info().name.c_str(), read, stream, compute, "op", "case", "median", "GB/s", "GFLOP/s",
+          "% of limit");
+    for (const probes::OpEntry& o : entries_of(*device, a, effort)) {
+      const bool by_memory = gb_s(o) / memory > gflop_s(o) / compute;
+      const double percent = 100 * std::max(gb_s(o) / memory, gflop_s(o) / compute);
+      const std::string op = o.op.substr(0, o.op.find('@'));
+      results.push_back({{"op", op},
+                         {"case", o.name},
+                         {"device", id},
                          {"seconds",
-                          {{"median", r.seconds.median},
-                           {"min", r.seconds.min},
-                           {"max", r.seconds.max},
-                           {"samples", r.seconds.samples}}},
-                         {"gb_per_second", r.gb_s},
-                         {"gflop_per_second", r.gflop_s},
+                          {{"median", o.seconds.median},
+                           {"min", o.seconds.min},
+                           {"max", o.seconds.max},
+                           {"spread", o.seconds.spread},
+                           {"samples", o.seconds.samples},
+                           {"noisy", o.seconds.noisy()}}},
+                         {"gb_per_second", gb_s(o)},
+                         {"gflop_per_second", gflop_s(o)},
                          {"percent_of_limit", percent},
-                         {"limit", memory ? "memory" : "compute"}});
+                         {"limit", by_memory ? "memory" : "compute"}});
       if (!global.json)
-        std::printf("%-16s %-44.44s %9.3f ms %9.1f %9.1f %8.0f %s\n", r.op.c_str(), r.name.c_str(),
-                    r.seconds.median * 1e3, r.gb_s, r.gflop_s, percent, memory ? "m" : "c");
+        std::printf("%-16s %-44.44s %9.3f ms %9.1f %9.1f %8.0f %s%s\n", op.c_str(), o.name.c_str(),
+                    o.seconds.median * 1e3, gb_s(o), gflop_s(o), percent, by_memory ? "m" : "c",
+                    o.seconds.noisy() ? "  noisy" : "");
     }
   }
   if (global.json)
-    std::printf("%s\n", json{{"schema", "switchyard.bench_ops/1"}, {"results", results}}.dump(2).c_str());
+    std::printf("%s\n",
+                json{{"schema", "switchyard.bench_ops/1"}, {"limits", limits}, {"results", results}}.dump(2).c_str());
 }
 
 }  // namespace switchyard::cli

@@ -19,6 +19,7 @@ void run(const Arguments& a, const Global& global) {
   options.context = count(a.context);
   options.kv = a.kv == "f32" ? hal::DType::f32 : hal::DType::f16;
   const scheduler::Mode mode = check(scheduler::mode_from(a.mode));
+  check(scheduler::supported(mode));
   Fleet fleet(global);
   models::Model model = a.model.load(true);
   scheduler::PlanRequest request = scheduler::request_for(model, options);

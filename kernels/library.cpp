@@ -90,6 +90,8 @@ Claim claim_as_graph(const Segment& segment) {
       claim.declined.push_back({n, checked.error().message});
     } else if (!op->decompose) {
       claim.declined.push_back({n, std::string(op->name) + " has no decomposition into primitives"});
+    } else if (auto why = op->no_graph ? op->no_graph(segment, segment.nodes[n]) : std::nullopt) {
+      claim.declined.push_back({n, *why});
     } else {
       group.nodes.push_back(n);
     }

@@ -79,6 +79,8 @@ struct OpInfo {
   std::vector<Case> (*cases)();
   Tolerance tolerance;
   std::vector<Kernel> (*kernels)();  // best first
+  // Why decompose would refuse this node whose check has passed; nullopt: it would not. Null: it takes all of them.
+  std::optional<std::string> (*no_graph)(const Segment& segment, const Node& node) = nullptr;
 };
 
 // The metadata every state op takes: i32 [S, 5], one row per sequence of the step.

@@ -68,7 +68,7 @@ struct UnitEntry {
 
 struct DeviceProfile {
   std::string id, driver, build, date;  // date: UTC, "2031-05-04T12:00:00Z"
-  Rate read, compute;                   // bytes streamed per second; f32 operations per second
+  Rate read, stream, compute;           // bytes read, and read and written, per second; f32 operations per second
   Stat launch;                          // an almost empty program, from submit to its end as seen by the host
   CopyCurve to_device, to_host;
   std::vector<OpEntry> ops;

@@ -40,6 +40,7 @@ Json write(const DeviceProfile& d) {
          {"build", d.build},
          {"date", d.date},
          {"read", write(d.read)},
+         {"stream", write(d.stream)},
          {"compute", write(d.compute)},
          {"launch", write(d.launch)},
          {"to_device", write(d.to_device)},
@@ -73,6 +74,7 @@ DeviceProfile read_device(const Json& j) {
   d.build = j.at("build");
   d.date = j.at("date");
   d.read = read_rate(j.at("read"));
+  d.stream = read_rate(j.at("stream"));
   d.compute = read_rate(j.at("compute"));
   d.launch = read_stat(j.at("launch"));
   d.to_device = read_curve(j.at("to_device"));

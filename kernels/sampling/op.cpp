@@ -44,6 +44,7 @@ Status reference(ReferenceArgs& a);
 Status decompose(const Segment& segment, const Node& node, GraphWriter& graph);
 std::vector<Case> cases();
 std::vector<Kernel> kernels();
+std::optional<std::string> no_graph(const Segment& segment, const Node& node);
 
 extern const OpInfo op_info;
 const OpInfo op_info{"sampling@1",
@@ -53,6 +54,7 @@ const OpInfo op_info{"sampling@1",
                      decompose,
                      cases,
                      {0, "token ids; the cases keep their draws clear of the borders between tokens"},
-                     kernels};
+                     kernels,
+                     no_graph};
 
 }  // namespace switchyard::kernels::sampling

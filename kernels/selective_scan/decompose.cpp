@@ -7,13 +7,18 @@ namespace switchyard::kernels::selective_scan {
 // decays only shrink. Its arrays are T times the state, so long steps are declined.
 constexpr std::int64_t longest = 32;
 
+std::optional<std::string> no_graph(const Segment& s, const Node& n) {
+  const std::int64_t rows = shape_of(s, n.in[0], 0);
+  if (rows <= longest) return std::nullopt;
+  return "selective_scan@1: a graph takes up to " + std::to_string(longest) + " rows at once, this step has " +
+         std::to_string(rows);
+}
+
 Status decompose(const Segment& s, const Node& n, GraphWriter& g) {
+  if (auto why = no_graph(s, n)) return Error{Code::unsupported, *why};
   HAL_CHECK(g.step(n.in[8], n.in[0]));
   const std::int64_t rows = shape_of(s, n.in[0], 0), channels = shape_of(s, n.in[3], 0),
                      states = shape_of(s, n.in[3], 1);
-  if (rows > longest)
-    return Error{Code::unsupported, "selective_scan@1: a graph takes up to " + std::to_string(longest) +
-                                        " rows at once, this step has " + std::to_string(rows)};
   std::uint32_t u = g.of(n.in[0]);
   std::uint32_t dt = g.softplus(g.add(g.of(n.in[1]), g.of(n.in[2])));
   if (rows > 1) dt = g.mul(dt, g.valid(rows));

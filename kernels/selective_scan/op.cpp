@@ -41,6 +41,7 @@ Status reference(ReferenceArgs& a);
 Status decompose(const Segment& segment, const Node& node, GraphWriter& graph);
 std::vector<Case> cases();
 std::vector<Kernel> kernels();
+std::optional<std::string> no_graph(const Segment& segment, const Node& node);
 
 extern const OpInfo op_info;
 const OpInfo op_info{
@@ -51,6 +52,7 @@ const OpInfo op_info{
     decompose,
     cases,
     {2e-5, "f32 rounding of each step stays in the state while its decay is near 1; sums over N in another order"},
-    kernels};
+    kernels,
+    no_graph};
 
 }  // namespace switchyard::kernels::selective_scan

@@ -71,6 +71,7 @@ hal::Result<DeviceProfile> measure_device(hal::Device& device, const MeasureOpti
   p.to_host = std::move(copies.to_host);
   watch.tell("bandwidth");
   HAL_TRY(p.read, measure_read(device, effort));
+  HAL_TRY(p.stream, measure_stream(device, effort));
   watch.tell("arithmetic");
   HAL_TRY(p.compute, measure_compute(device, effort));
   std::set<std::string> seen;

@@ -21,6 +21,8 @@ hal::Result<Stat> measure_launch(hal::Device& device, const Effort& effort);
 // One row through a matrix far larger than a cache (a slow device: through a smaller one): the best of f32 and q8_0
 // weights.
 hal::Result<Rate> measure_read(hal::Device& device, const Effort& effort);
+// Rows of rmsnorm over arrays far larger than a cache, read once and written once: bytes read and written per second.
+hal::Result<Rate> measure_stream(hal::Device& device, const Effort& effort);
 // 256 rows through a matrix of 2048 x 2048 (a slow device: 32 rows, 1024 x 1024): the best of f32 and q8_0 weights.
 hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort);
 // The timed cases of one op (kernels/op.h). unsupported cases are left out, with a note.

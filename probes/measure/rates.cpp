@@ -1,6 +1,7 @@
 // Launch latency, streaming rate and arithmetic rate, all through gemm.
 #include "kernels/gemm/gemm.h"
 #include "kernels/library.h"
+#include "kernels/rmsnorm/rmsnorm.h"
 #include "probes/measure/measure.h"
 
 namespace switchyard::probes {
@@ -57,6 +58,24 @@ hal::Result<Stat> measure_launch(hal::Device& device, const Effort& effort) {
 
 hal::Result<Rate> measure_read(hal::Device& device, const Effort& effort) {
   return best_rate(device, {1, 2048, 2048}, {1, 4096, 12288}, &kernels::Cost::bytes, effort);
+}
+
+hal::Result<Rate> measure_stream(hal::Device& device, const Effort& effort) {
+  constexpr std::int64_t width = 4096;
+  Rate best;
+  for (std::int64_t rows : {512, 8192}) {  // 8 and 128 MiB, each read and written
+    kernels::SegmentBuilder b;
+    auto x = b.input(hal::DType::f32, {hal::Dim::open(kernels::sym_rows, rows, rows), hal::Dim::fixed(width)});
+    b.output(kernels::rmsnorm::append(b, x, b.constant(hal::DType::f32, {width}, 0, {}, nullptr), 1e-5f));
+    hal::Segment s = b.take();
+    auto entry = measure_segment(device, s, {rows}, {}, effort);
+    if (!entry && best.per_second > 0) break;  // a device too small for the large one
+    if (!entry) return entry.error();
+    const double bytes = 2.0 * 4 * static_cast<double>(rows * width);
+    best = {bytes / entry->seconds.median, entry->seconds, "rmsnorm T=" + std::to_string(rows) + " D=4096"};
+    if (entry->seconds.median > effort.limit_seconds / 20) break;
+  }
+  return best;
 }
 
 hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort) {

@@ -27,6 +27,8 @@ double roofline(const DeviceProfile& d, double flops, double bytes) {
   return std::max(bytes / d.read.per_second, flops / d.compute.per_second);
 }
 
+double bandwidth(const DeviceProfile& d) { return std::max(d.read.per_second, d.stream.per_second); }
+
 double log2_distance(double a, double b) { return std::log2((1 + a) / (1 + b)); }
 
 // How far two steps are apart; rows change what limits a device, so they weigh most.
@@ -41,6 +43,21 @@ double distance(const Step& a, const Step& b) {
 std::string percent(double x) { return std::to_string(static_cast<int>(std::lround(100 * x))) + " %"; }
 
 }  // namespace
+
+Limit limit_of(const DeviceProfile& rates, const hal::Segment& segment, const Step& step) {
+  const hal::Segment s = probes::fitted(segment, step);
+  const auto dims = probes::dims_of(step);
+  Limit limit;
+  for (const hal::Node& n : s.nodes) {
+    const kernels::OpInfo* op = kernels::find_op(n.op);
+    if (!op) continue;
+    const kernels::Cost cost = op->cost(s, n, dims);
+    const double memory = cost.bytes / bandwidth(rates), compute = cost.flops / rates.compute.per_second;
+    (memory > compute ? limit.memory : limit.compute) += std::max(memory, compute);
+  }
+  limit.seconds = limit.memory + limit.compute;
+  return limit;
+}
 
 const std::string& CostModel::key_of(const hal::Segment& segment) {
   std::string& key = keys_[hal::hash(segment)];

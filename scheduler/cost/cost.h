@@ -21,6 +21,13 @@ struct Estimate {
   std::string detail;  // "3 steps measured", "2 of 7 ops by roofline", "varied by 40 %"
 };
 
+// The least time a step of a unit can take on a device of these measured rates: op by op the slower of its bytes and
+// its operations. memory and compute: the sums over the ops each of them binds; seconds is their sum.
+struct Limit {
+  double seconds = 0, memory = 0, compute = 0;
+};
+Limit limit_of(const probes::DeviceProfile& rates, const hal::Segment& segment, const probes::Step& step);
+
 // The profile must outlive it. One thread at a time (it remembers what it has computed).
 class CostModel {
  public:

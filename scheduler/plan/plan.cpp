@@ -27,6 +27,13 @@ hal::Result<Mode> mode_from(std::string_view name) {
   return hal::Error{hal::Code::invalid_argument, "mode '" + std::string(name) + "'; there are: " + all};
 }
 
+hal::Status supported(Mode mode) {
+  if (mode != Mode::energy) return hal::ok();
+  return hal::Error{hal::Code::unsupported,
+                    "mode energy needs measured energy per device, and no profile has it yet; modes: latency, ttft, "
+                    "throughput, memory"};
+}
+
 std::vector<std::string> Plan::devices() const {
   std::vector<std::string> ids;
   for (const PlannedLayer& l : layers) ids.push_back(l.device);

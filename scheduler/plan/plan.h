@@ -28,6 +28,7 @@ struct Unit {
 enum class Mode : std::uint8_t { latency, ttft, throughput, memory, energy };
 const char* to_string(Mode mode);
 hal::Result<Mode> mode_from(std::string_view name);  // invalid_argument lists the modes
+hal::Status supported(Mode mode);                    // unsupported: no profile has the numbers it needs
 
 // Units [first, last] by position in the chain go to `device`.
 struct Pin {

@@ -163,10 +163,7 @@ Chain Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, boo
 
 hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
                           const ClaimFunction& claim) {
-  if (request.mode == Mode::energy)
-    return hal::Error{hal::Code::unsupported,
-                      "mode energy needs measured energy per device, and no profile has it yet; modes: latency, ttft, "
-                      "throughput, memory"};
+  HAL_CHECK(supported(request.mode));
   if (request.units.empty()) return hal::Error{hal::Code::invalid_argument, "a plan for a model without units"};
   if (request.sessions < 1 || request.context < 1 || request.prompt < 1 || request.chunk < 1)
     return hal::Error{hal::Code::invalid_argument, "a plan for " + std::to_string(request.sessions) +

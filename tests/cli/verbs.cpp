@@ -1,0 +1,173 @@
+// The tool as its users meet it: what it prints, as text and as JSON, and its exit codes.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/golden.h"
+
+namespace switchyard {
+namespace {
+
+using nlohmann::json;
+
+struct Output {
+  int code = -1;
+  std::string out, err;
+  json data() const { return json::parse(out); }
+};
+
+// Files of one test, in a folder of its own that goes with it; also where the tool keeps its profiles.
+class Cli : public testing::Test {
+ protected:
+  Cli() {
+    std::string name = (std::filesystem::temp_directory_path() / "switchyard-cli-XXXXXX").string();
+    if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp " + name);
+    folder_ = name;
+  }
+  ~Cli() override { std::filesystem::remove_all(folder_); }
+
+  std::string file(const std::string& name) const { return (folder_ / name).string(); }
+  static std::string read(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  Output tool(const std::string& arguments) const {
+    const std::string command = "XDG_CACHE_HOME='" + folder_.string() + "' '" SWITCHYARD_TOOL "' " + arguments + " >'" +
+                                file("stdout") + "' 2>'" + file("stderr") + "' </dev/null";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read(file("stdout")),
+            read(file("stderr"))};
+  }
+  static std::string model(const char* name = "moe-hybrid-q8_0") {
+    return test::oracle_path("gguf/" + std::string(name) + ".gguf");
+  }
+
+  std::filesystem::path folder_;
+};
+
+#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
+
+TEST_F(Cli, DevicesAsJsonHoldTheCpuAndSayWhatIsAbsent) {
+  auto r = tool("devices --json");
+  ASSERT_EQ(r.code, 0) << r.err;
+  auto j = r.data();
+  EXPECT_EQ(j["schema"], "switchyard.devices/1");
+  ASSERT_FALSE(j["devices"].empty());
+  EXPECT_EQ(j["devices"][0]["id"], "cpu:0");
+  for (const auto& a : j["absent"])
+    for (const char* key : {"api", "code", "detail", "fix"}) EXPECT_FALSE(a[key].get<std::string>().empty()) << a;
+}
+
+TEST_F(Cli, RunContinuesAsTheGoldenDoesAndSaysWhereItRan) {
+  auto g = test::golden("moe-hybrid-f32");
+  std::string tokens;
+  for (auto t : g.tokens(7)) tokens += (tokens.empty() ? "" : ",") + std::to_string(t);
+  auto r = tool("run " + test::oracle_path("models/moe-hybrid-f32") + " --tokens " + tokens +
+                " -n 8 --device cpu:0 --strict --activations f32 --json");
+  ASSERT_EQ(r.code, 0) << r.err;
+  auto j = r.data();
+  auto want = g.greedy(7);
+  want.resize(8);
+  EXPECT_EQ(j["tokens"].get<std::vector<std::int32_t>>(), want);
+  ASSERT_EQ(j["ran_on"].size(), 1u);
+  EXPECT_EQ(j["ran_on"][0]["device"], "cpu:0");
+  EXPECT_TRUE(j["ran_on"][0]["embedding"].get<bool>() && j["ran_on"][0]["head"].get<bool>());
+}
+
+TEST_F(Cli, BenchOfAModelNamesItsTestsAndTheirLimits) {
+  auto r = tool("bench " + model() + " -p 32 -n 4 --parallel 2 -r 3 --device cpu:0 --json");
+  ASSERT_EQ(r.code, 0) << r.err;
+  auto j = r.data();
+  EXPECT_EQ(j["schema"], "switchyard.bench/1");
+  ASSERT_EQ(j["results"].size(), 3u);
+  const char* names[] = {"pp32", "tg4", "tg4x2"};
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto& t = j["results"][i];
+    EXPECT_EQ(t["test"], names[i]);
+    EXPECT_EQ(t["tokens_per_second"]["samples"].size(), 3u);
+    EXPECT_LE(t["tokens_per_second"]["min"], t["tokens_per_second"]["max"]);
+    EXPECT_GT(t["percent_of_limit"].get<double>(), 0);
+    EXPECT_TRUE(t["limit"] == "memory" || t["limit"] == "compute") << t;
+  }
+  EXPECT_GT(j["limits"][0]["read_bytes_per_second"].get<double>(), 0);
+  EXPECT_GT(j["load_seconds"].get<double>(), 0);
+  EXPECT_GT(j["peak_rss_bytes"].get<std::int64_t>(), 0);
+}
+
+TEST_F(Cli, BenchOfOneOpGivesEveryTimedCaseAndThePercentage) {
+  auto r = tool("bench --op rmsnorm --quick --device cpu:0 --json");
+  ASSERT_EQ(r.code, 0) << r.err;
+  auto j = r.data();
+  EXPECT_EQ(j["schema"], "switchyard.bench_ops/1");
+  ASSERT_FALSE(j["results"].empty());
+  for (const auto& row : j["results"]) {
+    EXPECT_EQ(row["op"], "rmsnorm");
+    EXPECT_GT(row["percent_of_limit"].get<double>(), 0);
+  }
+}
+
+TEST_F(Cli, APlanIsAFileThatRunTakesAndAnotherModelDoesNot) {
+  const std::string sim = " --sim tests/data/sim/kernel.json";
+  auto p =
+      tool("plan " + model() + sim + " --pin 0-1=sim:kernel --pin head=cpu:0 --ctx 64 --json -o " + file("plan.json"));
+  ASSERT_EQ(p.code, 0) << p.err;
+  EXPECT_EQ(p.data()["schema"], "switchyard.plan/1");
+  auto r = tool("run " + model() + sim + " --tokens 1,2,3 -n 4 --ctx 64 --json --plan " + file("plan.json"));
+  ASSERT_EQ(r.code, 0) << r.err;
+  EXPECT_GE(r.data()["ran_on"].size(), 2u);
+  EXPECT_GT(r.data()["step_seconds"]["predicted"].get<double>(), 0);
+  auto alone = tool("run " + model() + " --tokens 1,2,3 -n 4 --ctx 64 --device cpu:0 --json");
+  EXPECT_EQ(r.data()["tokens"], alone.data()["tokens"]);
+
+  auto other =
+      tool("run " + model("moe-hybrid-f16") + sim + " --tokens 1,2,3 -n 4 --ctx 64 --plan " + file("plan.json"));
+  EXPECT_NE(other.code, 0);
+  EXPECT_HAS(other.err, "was made for model");
+}
+
+TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
+  std::ofstream(file("broken.gguf")) << "GGUF and then nothing";
+  std::ofstream(file("profile.json")) << "{\"schema\":\"switchyard.profile/99\"}";
+  struct Try {
+    std::string arguments;
+    int code;
+    const char* words;
+  };
+  for (const Try& t : std::vector<Try>{
+           {"", 2, "subcommand"},
+           {"fly", 2, ""},
+           {"run " + model() + " --tokens 1,x -n 1 --device cpu:0", 2, "x"},
+           {"run " + model() + " --tokens 1,99999999 -n 1 --device cpu:0", 2, "99999999"},
+           {"run " + model() + " --tokens 1 -n -4 --device cpu:0", 2, "-4"},
+           {"run " + model() + " --tokens 1 -n 1 --device gpu:7", 4, "cpu:0"},
+           {"run " + file("none.gguf") + " --tokens 1 -n 1 --device cpu:0", 3, "none.gguf"},
+           {"run " + file("broken.gguf") + " --tokens 1 -n 1 --device cpu:0", 3, "broken.gguf"},
+           {"plan " + model() + " --mode energy", 1, "energy"},
+           {"plan " + model() + " --mode fast", 2, "latency"},
+           {"plan " + model() + " --profile " + file("profile.json"), 3, "profile"},
+           {"bench --op conv9 --device cpu:0", 2, "causal_conv1d"},
+           {"plan h-tiny --ctx 128q", 2, "128q"},
+       }) {
+    auto r = tool(t.arguments);
+    EXPECT_EQ(r.code, t.code) << t.arguments << "\n" << r.err;
+    EXPECT_HAS(r.err + r.out, t.words) << "\n  of: switchyard " << t.arguments;
+  }
+}
+
+TEST_F(Cli, StrictNamesTheOpsThatADeviceDeclines) {
+  auto r =
+      tool("run " + model() + " --sim tests/data/sim/few_ops.json --tokens 1,2 -n 1 --device sim:few_ops --strict");
+  EXPECT_EQ(r.code, 1) << r.err;
+  EXPECT_HAS(r.err, "few_ops");
+  auto loose = tool("run " + model() + " --sim tests/data/sim/few_ops.json --tokens 1,2 -n 1 --device sim:few_ops");
+  EXPECT_EQ(loose.code, 0) << loose.err;
+  EXPECT_HAS(loose.err, "fallback:");
+}
+
+}  // namespace
+}  // namespace switchyard
