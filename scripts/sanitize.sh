@@ -28,3 +28,32 @@ sanitized() {
   [ "$total" != 0 ] || { echo "no test ran"; return 1; }
   return $bad
 }
+
+# sanitized_over PRESET STACK...: the programs that sanitized() built, over a real driver each: the tests of its devices alone. Leaks are
+# not looked for there: drivers keep what they allocate once.
+sanitized_over() {
+  local preset=$1 bad=0 count total stack; shift
+  export ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1:detect_stack_use_after_return=1
+  for stack in "$@"; do
+    local backend="" models="" all_models="" without="" filter=""
+    (
+      . "$SCRIPTS/stacks/$stack.env"
+      fetch || exit $?
+      use
+      total=0
+      for program in $(programs "build/$preset" test_); do
+        filter=$(sed -n "s/^$preset-$stack *| *${program#test_} *| *//p" "$SCRIPTS/sanitized.table" | head -1)
+        [ "$filter" != none ] || continue
+        mv -f "$OUT/$program.xml" "$OUT/$program-hidden.xml" 2>/dev/null || true
+        gtest "build/$preset/$program" --gtest_filter="${filter:-*$backend*}" || bad=1
+        count=$(ran "$OUT/$program.xml")
+        mv -f "$OUT/$program.xml" "$OUT/$program-$stack.xml" 2>/dev/null || true
+        total=$((total + count))
+        echo "-- $program: $count tests over $stack"
+      done
+      [ "$total" != 0 ] || { echo "no test ran over $stack"; exit 1; }
+      exit $bad
+    ) || { [ $? = 77 ] || bad=1; }
+  done
+  return $bad
+}
