@@ -2,9 +2,8 @@
 //
 // Three classes of error, three ways:
 //   environment (no memory, no driver, a lost device)  -> an Error with numbers in its text
-//   asynchronous (work already submitted failed)       -> the timeline fails; Timeline::wait returns the work's own
-//   error a caller's bug                                     -> undefined without hal/layers/validate.h, reported with
-//   it
+//   asynchronous (work already submitted failed)       -> the timeline fails; Timeline::wait returns the work's own error
+//   a caller's bug                                     -> undefined without hal/layers/validate.h, reported with it
 #pragma once
 #include <cstdint>
 #include <string>

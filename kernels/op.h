@@ -85,8 +85,7 @@ struct OpInfo {
 
 // The metadata every state op takes: i32 [S, 5], one row per sequence of the step.
 //   row_begin, rows:   the sequence's rows of the step are [row_begin, row_begin + rows)
-//   slot_in, slot_out: recurrent state is read from slot_in and left in slot_out (equal: in place). Slot 0 holds zeros
-//   and
+//   slot_in, slot_out: recurrent state is read from slot_in and left in slot_out (equal: in place). Slot 0 holds zeros and
 //                      is never written: a fresh sequence starts from it.
 //   past:              tokens of this sequence before the step
 struct Sequence {

@@ -11,11 +11,14 @@ namespace switchyard::backends::vulkan {
 // Errors the validation layer has reported in this process so far (0 without the layer). Any thread.
 std::uint64_t validation_errors();
 
+// Formatted by hand: clang-format 14 changes its mind about such a list every time.
+// clang-format off
 #define SWITCHYARD_VK_INSTANCE_FUNCTIONS(X)                                                       \
   X(vkDestroyInstance)                                                                            \
   X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) \
       X(vkGetPhysicalDeviceMemoryProperties2) X(vkGetPhysicalDeviceQueueFamilyProperties)         \
           X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice)
+// clang-format on
 
 class Instance {
  public:

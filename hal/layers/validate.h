@@ -9,8 +9,7 @@ namespace switchyard::hal {
 
 // Checked, each named with the numbers that are wrong:
 //   compile   a segment the device does not claim whole; constants without data
-//   Run       a program of another device, too few slices or dims, dims out of their range, slices outside their
-//   buffers,
+//   Run       a program of another device, too few slices or dims, dims out of their range, slices outside their buffers,
 //             misaligned, too small or on another device, written slices that overlap others, missing or small scratch
 //   Copy      ranges outside their buffers, sizes that differ, neither side on this device
 //   Fill      offset or size no multiple of 4, a range outside its buffer, a buffer of another device

@@ -6,12 +6,12 @@
 //        1 k           f32 [T, nk d] (after rope)
 //        2 v           f32 [T, nk d]
 //        3 sequences   i32 [S, 5] (Sequence)
-//        4 page_table  i32 [S, M]: position s of a sequence lies in page page_table[seq, s / page_size], row s %
-//        page_size 5 k_pages     state f32|f16 [pages, page_size, nk, d] 6 v_pages     state, likewise
+//        4 page_table  i32 [S, M]: position s of a sequence lies in page page_table[seq, s / page_size], row s % page_size
+//        5 k_pages     state f32|f16 [pages, page_size, nk, d]
+//        6 v_pages     state, likewise
 //   out  0 y           f32 [T, nq d]
 //   Softmax in f32 with the maximum subtracted. Rows past the context are never read.
-//   Source: Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 (GQA). flops 4 T ctx nq d; bytes: K and V of ctx once per
-//   sequence
+//   Source: Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 (GQA). flops 4 T ctx nq d; bytes: K and V of ctx once per sequence
 #pragma once
 #include "kernels/builder.h"
 

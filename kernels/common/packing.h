@@ -1,10 +1,10 @@
 // rows32: weight rows as aligned 32-bit little-endian words, for kernels that cannot read bytes or halves.
 //
 //   f32           k words                      f16, bf16   ceil(k / 2) words, two values per word, the lower half first
-//   q8_0          ceil(nb / 2) words of f16 scales, two per word, then nb * 8 words of int8 quants   (nb = k / 32
-//   blocks) q4_0          ceil(nb / 2) words of f16 scales, then nb * 4 words of nibbles, 16 bytes per block in GGUF
-//   order q4_k, q5_k    36 and 44 words per block, as they are in GGUF q6_k          53 words per block: the 210 bytes,
-//   then two zero bytes
+//   q8_0          ceil(nb / 2) words of f16 scales, two per word, then nb * 8 words of int8 quants   (nb = k / 32 blocks)
+//   q4_0          ceil(nb / 2) words of f16 scales, then nb * 4 words of nibbles, 16 bytes per block in GGUF order
+//   q4_k, q5_k    36 and 44 words per block, as they are in GGUF
+//   q6_k          53 words per block: the 210 bytes, then two zero bytes
 // Padding is zero. Rows follow each other without gaps: row r starts at word r * row_words(dtype, k).
 #pragma once
 #include "hal/kernels.h"

@@ -4,15 +4,15 @@
 //   in   0 x            f32 [T, D]
 //        1 index        i32 [T, k], experts 0 .. experts-1
 //        2 gate         f32 [T, k]
-//        3 w_gate       [L, I, D] any weight type, constant; or, if w_up is absent, [L, 2 I, D]: gate rows, then up
-//        rows 4 w_up         [L, I, D] of the same type, or absent 5 w_down       [L, D, I] any weight type, constant
-//        6 local_index  i32 [experts], or absent (then L == experts): where expert e lies in the L slots here; -1: on
-//        another
+//        3 w_gate       [L, I, D] any weight type, constant; or, if w_up is absent, [L, 2 I, D]: gate rows, then up rows
+//        4 w_up         [L, I, D] of the same type, or absent
+//        5 w_down       [L, D, I] any weight type, constant
+//        6 local_index  i32 [experts], or absent (then L == experts): where expert e lies in the L slots here; -1: on another
 //                       device, whose partial sum is added by passing one result as the other's residual
 //        7 residual     f32 [T, D], or absent
 //   out  0 y            f32 [T, D]
-//   Experts are summed in the order of a row's index list, whatever rows stand beside it. No capacity limit, no dropped
-//   row. flops 6 T k D I; bytes: weights of the experts touched once + 4 T (2 D + 2 k)
+//   Experts are summed in the order of a row's index list, whatever rows stand beside it. No capacity limit, no dropped row.
+//   flops 6 T k D I; bytes: weights of the experts touched once + 4 T (2 D + 2 k)
 #pragma once
 #include "kernels/builder.h"
 

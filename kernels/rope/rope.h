@@ -6,8 +6,8 @@
 //        1 positions  i32 [T], 0 .. 131071
 //        2 turns      i32 [d/2, 2], constant: theta^(-2j/d) / (2 pi) as a 64-bit binary fraction of a turn {low, high}
 //   out  0 y          f32 [T, heads * d]
-//   position * turns mod 2^64 is exact, so the angle is good to f32 at any position: no large argument meets sin or
-//   cos. Source: Su et al. 2021 (RoFormer), eq. 34. flops 3 T heads d; bytes 8 T heads d
+//   position * turns mod 2^64 is exact, so the angle is good to f32 at any position: no large argument meets sin or cos.
+//   Source: Su et al. 2021 (RoFormer), eq. 34. flops 3 T heads d; bytes 8 T heads d
 #pragma once
 #include "kernels/builder.h"
 

@@ -1,8 +1,8 @@
 // Engine: a model placed on devices, and the sessions that run on it.
 //
 //   step()      any mix of sessions and row counts in one pass over all stages: prefill chunks and decode rows together
-//   A session's token log is the truth and device state a cache: tokens enter the log only after their step is done on
-//   every stage; when a step fails, the session is marked stale and is replayed from its log before it runs again.
+//   A session's token log is the truth and device state a cache: tokens enter the log only after their step is done on every
+//   stage; when a step fails, the session is marked stale and is replayed from its log before it runs again.
 // One thread at a time.
 #pragma once
 #include "scheduler/run/stage.h"

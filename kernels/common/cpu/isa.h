@@ -1,12 +1,10 @@
 // CPU kernels are compiled once per instruction set; a launch.cpp lists the copies with SY_CPU_KERNELS.
 //
 //   // rmsnorm/cpu/rmsnorm.cpp: includes only hal/call.h, <cmath>, <cstdint>, <cstring> and kernels/common/cpu/*.h
-//   namespace switchyard::kernels::SY_ISA { void rmsnorm(const hal::CallArgs* a) { ... tiles a->first_tile ..
-//   a->last_tile } }
+//   namespace switchyard::kernels::SY_ISA { void rmsnorm(const hal::CallArgs* a) { ... tiles a->first_tile .. a->last_tile } }
 //   // rmsnorm/cpu/launch.cpp
 //   SY_CPU_DECLARE(rmsnorm)
-//   template <int I> Status lower(...) { static constexpr hal::Call table[] = SY_CPU_TABLE(rmsnorm); launch.call =
-//   table[I]; ... }
+//   template <int I> Status lower(...) { static constexpr hal::Call table[] = SY_CPU_TABLE(rmsnorm); launch.call = table[I]; ... }
 #pragma once
 #include "hal/kernels.h"
 #include "kernels/common/cpu/rows.h"
