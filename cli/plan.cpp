@@ -28,9 +28,9 @@ void run(const Arguments& a, const Global& global) {
   request.mode = mode;
   request.strict = a.strict;
   if (!a.device.empty() && a.device != "auto") request.device = fleet.open(a.device)->info().id;
-  probes::Profile profile = profile_for(fleet, a.profile, model, options);
   for (const std::string& pin : a.pins)
     request.pins.push_back(check(scheduler::pin_from(pin, request.units, fleet.machine())));
+  probes::Profile profile = profile_for(fleet, a.profile, model, options);
 
   scheduler::Plan plan = check(scheduler::make_plan(fleet.machine(), profile, request));
   check(scheduler::check(plan, fleet.machine(), profile, request));
