@@ -92,6 +92,7 @@ void bench_ops(const BenchArguments& a, const Global& global) {
                     o.seconds.noisy() ? "  noisy" : "");
     }
   }
+  if (results.empty()) fail(failed, "no case was measured; the reasons are above");
   if (global.json)
     std::printf("%s\n",
                 json{{"schema", "switchyard.bench_ops/1"}, {"limits", limits}, {"results", results}}.dump(2).c_str());

@@ -20,6 +20,11 @@ std::string to_string(const Tensor& tensor) {
   return text + "]";
 }
 
+std::optional<std::string> refuse_symbol(const Segment& segment, std::uint32_t value, const char* name) {
+  if (segment.values[value].shape[0].symbol >= 0) return std::nullopt;
+  return std::string(name) + " has no symbol on its first dimension, from which the kernel would read the count";
+}
+
 std::int64_t shape_of(const Segment& segment, std::uint32_t value, std::size_t axis) {
   return segment.values[value].shape[axis].max;
 }

@@ -104,6 +104,8 @@ Status expect(const Segment& segment, const Node& node, std::size_t in, const ch
               std::initializer_list<DType> dtypes,
               std::initializer_list<std::int64_t> shape);  // -1: any size
 std::string to_string(const Tensor& tensor);
+// For kernels that read the count of rows or sequences from Run::dims: why they would refuse a value without a symbol.
+std::optional<std::string> refuse_symbol(const Segment& segment, std::uint32_t value, const char* name);
 std::int64_t shape_of(const Segment& segment, std::uint32_t value, std::size_t axis);  // the largest
 const std::vector<DType>& weight_types();  // F32 F16 BF16 Q8_0 Q4_0 Q4_K Q5_K Q6_K; see also kernels/common/quant.h
 

@@ -33,8 +33,8 @@ std::array<std::uint32_t, 3> merge_grid(const Launch& l, Dims dims) {
 }
 
 std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) {
-  if (s.values[n.in[0]].shape[0].symbol < 0 || s.values[n.in[3]].shape[0].symbol < 0)
-    return "rows and sequences must carry their symbols";
+  if (auto why = refuse_symbol(s, n.in[0], "q")) return why;
+  if (auto why = refuse_symbol(s, n.in[3], "sequences")) return why;
   return std::nullopt;
 }
 

@@ -17,7 +17,8 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
 
 std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) {
   if (!s.constant(n.in[1])) return "weight must be a constant: it is packed once";
-  return std::nullopt;
+  if (auto why = refuse_symbol(s, n.in[0], "x")) return why;
+  return refuse_symbol(s, n.in[3], "sequences");
 }
 
 template <int I>

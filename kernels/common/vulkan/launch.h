@@ -76,12 +76,6 @@ inline std::optional<std::string> refuse_binding(const Segment& s, std::uint32_t
          " binds at most " + std::to_string(info.limits.max_binding) + " to one argument";
 }
 
-// Kernels read row counts from Run::dims.
-inline std::optional<std::string> refuse_symbol(const Segment& s, std::uint32_t value, const char* name) {
-  if (symbol_of(s, value) >= 0) return std::nullopt;
-  return std::string(name) + " has no symbol on its first dimension, from which the kernel would read the count";
-}
-
 inline std::uint32_t number(DType type) { return static_cast<std::uint32_t>(type); }
 
 // The first reason of several.

@@ -15,6 +15,10 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   return {static_cast<std::uint32_t>(dims[static_cast<std::size_t>(p.sequences_symbol)]) * blocks, 1, 1};
 }
 
+std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) {
+  return refuse_symbol(s, n.in[8], "sequences");
+}
+
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
   static constexpr hal::Call table[] = SY_CPU_TABLE(selective_scan);
@@ -34,6 +38,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, nullptr, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, refuse, lower); }
 
 }  // namespace switchyard::kernels::selective_scan

@@ -17,6 +17,10 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   return {static_cast<std::uint32_t>(dims[static_cast<std::size_t>(p.sequences_symbol)]) * blocks, 1, 1};
 }
 
+std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) {
+  return refuse_symbol(s, n.in[5], "sequences");
+}
+
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
   static constexpr hal::Call table[] = SY_CPU_TABLE(ssm_scan);
@@ -37,6 +41,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, nullptr, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, refuse, lower); }
 
 }  // namespace switchyard::kernels::ssm_scan
