@@ -10,6 +10,9 @@ struct PlacementArguments {
   void add_to(CLI::App& app);
 };
 
+// --activations: "f32" computes exactly, with an f32 KV cache; "auto" lets devices round to 8 bits, with an f16 one.
+void set_activations(scheduler::StageOptions& options, const std::string& activations);
+
 struct Placed {
   std::unique_ptr<scheduler::Engine> engine;
   std::optional<scheduler::Plan> plan;  // where one was made or given; not where a device was named

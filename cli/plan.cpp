@@ -1,14 +1,14 @@
 // switchyard plan MODEL: who gets which layer, in what time, and why.
 #include <cstdio>
 
-#include "cli/planning.h"
+#include "cli/generate.h"
 
 namespace switchyard::cli {
 namespace {
 
 struct Arguments {
   ModelArguments model;
-  std::string profile, context = "4096", mode = "latency", device, out, kv = "f16";
+  std::string profile, context = "4096", mode = "latency", device, out, activations = "auto";
   std::int64_t sessions = 1, prompt = 512;
   std::vector<std::string> pins;
   bool explain = false, table = false, strict = false;
@@ -17,7 +17,7 @@ struct Arguments {
 void run(const Arguments& a, const Global& global) {
   scheduler::StageOptions options;
   options.context = count(a.context);
-  options.kv = a.kv == "f32" ? hal::DType::f32 : hal::DType::f16;
+  set_activations(options, a.activations);
   const scheduler::Mode mode = check(scheduler::mode_from(a.mode));
   check(scheduler::supported(mode));
   Fleet fleet(global);
@@ -59,7 +59,9 @@ void add_plan(CLI::App& app, Global& global) {
       ->capture_default_str();
   verb->add_option("--pin", a->pins, "0-11=vulkan:0, head=cpu:0, ...; may be repeated");
   verb->add_option("--device", a->device, "everything there; what it declines goes elsewhere unless --strict");
-  verb->add_option("--kv", a->kv, "type of the KV cache")->check(CLI::IsMember({"f16", "f32"}))->capture_default_str();
+  verb->add_option("--activations", a->activations, "as `run` will be given: f32, or auto")
+      ->check(CLI::IsMember({"auto", "f32"}))
+      ->capture_default_str();
   verb->add_flag("--strict", a->strict, "with --device or --pin: fail with the ops and reasons instead");
   verb->add_flag("--table", a->table, "the table (the default without --json)");
   verb->add_flag("--explain", a->explain, "the table with runners-up and reasons (the default without --json)");

@@ -1,14 +1,14 @@
 // switchyard profile: measure every device and link with the real kernels.
 #include <cstdio>
 
-#include "cli/planning.h"
+#include "cli/generate.h"
 #include "probes/measure/measure.h"
 
 namespace switchyard::cli {
 namespace {
 
 struct Arguments {
-  std::string out, model, weights = "q4_k", context = "4096", device;
+  std::string out, model, weights = "q4_k", context = "4096", activations = "auto", device;
   bool quick = false;
 };
 
@@ -39,7 +39,7 @@ void run(const Arguments& a, const Global& global) {
     chosen.weights = a.weights;
     scheduler::StageOptions stage;
     stage.context = count(a.context);
-    stage.kv = hal::DType::f16;
+    set_activations(stage, a.activations);
     for (scheduler::Unit& unit : scheduler::units_of(chosen.load(true), stage))
       options.units.push_back({unit.name, std::move(unit.segment)});
   }
@@ -66,6 +66,9 @@ void add_profile(CLI::App& app, Global& global) {
   verb->add_option("--model", a->model, "also measure the layers of this model, as wholes");
   verb->add_option("--weights", a->weights, "weight type of a built-in shape")->capture_default_str();
   verb->add_option("--ctx", a->context, "context the layers are measured for")->capture_default_str();
+  verb->add_option("--activations", a->activations, "as `run` will be given: f32, or auto")
+      ->check(CLI::IsMember({"auto", "f32"}))
+      ->capture_default_str();
   verb->add_option("--device", a->device, "only this one");
   verb->add_flag("--quick", a->quick, "a few seconds per device, without the table of ops");
   verb->callback([a, &global] { run(*a, global); });

@@ -52,6 +52,7 @@ struct Case {
   std::map<std::uint32_t, Fill> fills;  // by value; default Fill otherwise
   bool timed = false;                   // worth a line in `bench`
   bool tested = true;                   // small enough for the double reference in every run
+  double tolerance = 0;                 // where it must be wider than the op's: rounded activations inside the op
 };
 
 // Compared per output: largest |difference| over the largest |reference|.
@@ -91,6 +92,13 @@ struct OpInfo {
 struct Sequence {
   static constexpr std::int64_t width = 5;
   std::int32_t row_begin, rows, slot_in, slot_out, past;
+};
+
+// What a matrix op may do to its input rows before it multiplies them.
+enum class Activations : std::int32_t {
+  exact,    // computed on as they are, in f32
+  rounded,  // may be rounded to 8 bits, in blocks of 32 along K with one f32 scale each:
+            // scale = max |x| / 127, q = nearest integer (ties to even) of x / scale
 };
 
 // Symbols of the dims that differ from step to step. Such a dim carries its symbol even where it is fixed (min == max),

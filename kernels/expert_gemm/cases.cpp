@@ -2,6 +2,7 @@
 #include <numeric>
 #include <random>
 
+#include "kernels/common/fills.h"
 #include "kernels/expert_gemm/expert_gemm.h"
 
 namespace switchyard::kernels::expert_gemm {
@@ -15,7 +16,7 @@ struct Shape {
   DType down = type;
   std::vector<double> local = {};  // local_index; empty: all experts are here
   std::int64_t only_first = 0;     // rows choose among the first so many experts (the others stay empty); 0: among all
-  bool timed = false;
+  bool timed = false, rounded = false;
 };
 
 // Distinct experts per row, as the router gives them.
@@ -44,10 +45,12 @@ Case make(const Shape& s) {
   in.w_down = b.constant(s.down, {slots, s.d, s.inner}, 3, {}, nullptr);
   in.local_index = s.local.empty() ? no_value : b.input(DType::i32, {Dim::fixed(s.experts)});
   in.residual = s.residual ? b.input(DType::f32, {rows, Dim::fixed(s.d)}) : no_value;
-  b.output(append(b, in, {static_cast<std::int32_t>(s.experts), s.residual ? 0.22f : 1.0f}));
+  b.output(append(b, in,
+                  {static_cast<std::int32_t>(s.experts), s.residual ? 0.22f : 1.0f,
+                   s.rounded ? Activations::rounded : Activations::exact}));
   Case c{s.name + "_" + hal::to_string(s.type) + "_t" + std::to_string(s.t) + "_e" + std::to_string(s.experts) + "_k" +
              std::to_string(s.k) + (s.fused ? "_fused" : "") + (s.local.empty() ? "" : "_local") +
-             (s.residual ? "_residual" : ""),
+             (s.residual ? "_residual" : "") + (s.rounded ? "_rounded" : ""),
          b.take(),
          {s.t},
          {},
@@ -55,6 +58,8 @@ Case make(const Shape& s) {
          !s.timed};
   c.fills[in.index].values = choose(s);
   c.fills[in.gate] = Fill{0, 1, {}};
+  if (s.rounded && !s.timed) c.fills[in.x] = lossless_rows(s.t, s.d);
+  if (s.rounded) c.tolerance = 1e-2;  // the hidden rows are rounded, to 1/127 of a block's largest
   if (!s.local.empty()) c.fills[in.local_index].values = s.local;
   return c;
 }
@@ -79,10 +84,30 @@ std::vector<Case> cases() {
   all.push_back(make({"some_elsewhere", DType::q8_0, 1, 64, 32, 4, 2, true, true, DType::q8_0, {-1, 0, -1, 1}}));
   all.push_back(
       make({"none_here_for_any_row", DType::f32, 3, 64, 32, 4, 2, false, true, DType::f32, {-1, -1, -1, 0}, 3}));
+  auto rounded = [&](Shape s) {
+    s.rounded = true;
+    all.push_back(make(s));
+  };
+  for (DType type : weight_types()) {
+    if (block(type).elements == 1) continue;
+    const std::int64_t unit = block(type).elements == 256 ? 256 : 32;
+    rounded({"step", type, 1, 2 * unit, unit, 5, 2});
+    rounded({"rows", type, 9, 2 * unit, unit, 4, 3, true, true});
+  }
+  rounded({"odd_width", DType::q4_0, 60, 96, 64, 3, 2, false, true, DType::q4_0});
+  rounded({"mixed_types", DType::q4_k, 4, 256, 256, 3, 2, false, true, DType::q6_k});
+  rounded({"some_elsewhere", DType::q8_0, 7, 64, 32, 6, 3, true, true, DType::q8_0, {1, -1, 0, -1, 2, -1}});
   Shape tiny{"granite_4_tiny", DType::q4_k, 1, 1536, 512, 64, 6, true, true};
   tiny.timed = true;
   for (DType type : {DType::q4_k, DType::q8_0, DType::bf16})
     for (std::int64_t t : {1, 128}) {
+      tiny.type = tiny.down = type;
+      tiny.t = t;
+      all.push_back(make(tiny));
+    }
+  tiny.rounded = true;
+  for (DType type : {DType::q4_k, DType::q8_0, DType::q4_0})
+    for (std::int64_t t : {1, 32, 512}) {
       tiny.type = tiny.down = type;
       tiny.t = t;
       all.push_back(make(tiny));

@@ -11,6 +11,7 @@
 //                       device, whose partial sum is added by passing one result as the other's residual
 //        7 residual     f32 [T, D], or absent
 //   out  0 y            f32 [T, D]
+//   Activations::rounded lets a device round x and the products of the experts' first half (kernels/op.h).
 //   Experts are summed in the order of a row's index list, whatever rows stand beside it. No capacity limit, no dropped row.
 //   flops 6 T k D I; bytes: weights of the experts touched once + 4 T (2 D + 2 k)
 #pragma once
@@ -21,6 +22,7 @@ namespace switchyard::kernels::expert_gemm {
 struct Attrs {
   std::int32_t experts = 0;  // of the whole layer
   float scale = 1.0f;
+  Activations activations = Activations::exact;
 };
 struct Inputs {
   std::uint32_t x, index, gate, w_gate, w_up = no_value, w_down = no_value, local_index = no_value, residual = no_value;

@@ -36,7 +36,7 @@ Cost cost(const Segment& s, const Node& n, Dims dims) {
 
 std::uint32_t append(SegmentBuilder& b, std::uint32_t x, std::uint32_t w, const Options& o) {
   auto y = b.value(DType::f32, {b.shape(x)[0], b.shape(w)[0]});
-  b.node("gemm@1", {x, w, o.w_up, o.bias, o.residual}, {y}, Attrs{o.scale});
+  b.node("gemm@1", {x, w, o.w_up, o.bias, o.residual}, {y}, Attrs{o.scale, o.activations});
   return y;
 }
 

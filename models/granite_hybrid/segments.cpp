@@ -40,6 +40,7 @@ class Writer {
         x = kernels::rmsnorm::append(b_, x, constant(model_.final_norm), c_.eps);
         kernels::gemm::Options o;
         o.scale = 1.0f / c_.logits_scaling;
+        o.activations = shape_.activations;
         x = kernels::gemm::append(b_, x, constant(model_.head), o);
       }
     }
@@ -95,6 +96,7 @@ class Writer {
     o.bias = constant(bias);
     o.residual = residual;
     o.scale = residual == no_value ? 1.0f : c_.residual_multiplier;
+    o.activations = shape_.activations;
     return kernels::gemm::append(b_, x, constant(w), o);
   }
 
@@ -160,11 +162,13 @@ class Writer {
       in.w_up = constant(w.experts_up);
       in.w_down = constant(w.experts_down);
       in.residual = y;
-      y = kernels::expert_gemm::append(b_, in, {static_cast<std::int32_t>(c_.experts), c_.residual_multiplier});
+      y = kernels::expert_gemm::append(
+          b_, in, {static_cast<std::int32_t>(c_.experts), c_.residual_multiplier, shape_.activations});
     }
     if (!w.shared_gate.present()) return y;
     kernels::gemm::Options o;
     o.w_up = constant(w.shared_up);
+    o.activations = shape_.activations;
     auto h = kernels::gemm::append(b_, u, constant(w.shared_gate), o);
     return linear(h, w.shared_down, {}, y);
   }

@@ -15,6 +15,7 @@ struct StepShape {
   std::int64_t slots = 2;                                          // recurrent-state slots, slot 0 (zeros) included
   std::int64_t pages = 1, page_size = 64, pages_per_sequence = 1;  // of the paged KV cache
   hal::DType kv = hal::DType::f32;
+  kernels::Activations activations = kernels::Activations::exact;
 };
 
 // What is bound to an input, state or output of the segment.

@@ -45,6 +45,7 @@ models::StepShape step_shape(const StageOptions& options) {
   s.page_size = options.page_size;
   s.pages_per_sequence = (options.context + options.page_size - 1) / options.page_size;
   s.kv = options.kv;
+  s.activations = options.activations;
   return s;
 }
 

@@ -16,6 +16,7 @@ struct StageOptions {
   std::int64_t max_sequences = 32;  // of one step
   std::int64_t context = 4096;      // of one session
   hal::DType kv = hal::DType::f32;
+  kernels::Activations activations = kernels::Activations::exact;
   std::int64_t page_size = 64;
   bool want_spans = false;
 };

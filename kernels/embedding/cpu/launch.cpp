@@ -1,4 +1,5 @@
 #include "kernels/common/cpu/isa.h"
+#include "kernels/common/rows16.h"
 #include "kernels/embedding/cpu/params.h"
 #include "kernels/embedding/embedding.h"
 
@@ -25,6 +26,10 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   p.width = static_cast<std::uint32_t>(shape_of(s, n.in[0], 1));
   p.dtype = static_cast<std::uint32_t>(s.values[n.in[0]].dtype);
   p.scale = n.attrs_as<Attrs>().scale;
+  if (kept_as_rows16(s, n.in[0])) {
+    HAL_CHECK(add_rows16(s, n.in[0], lowered));
+    p.group_bytes = static_cast<std::uint32_t>(rows16_group_bytes(s.values[n.in[0]].dtype, p.width));
+  }
   l.set_args(p);
   l.arguments = {{n.in[0]}, {n.in[1]}, {n.out[0], 0, 0, true}};
   lowered.launches.push_back(std::move(l));

@@ -6,6 +6,7 @@ namespace switchyard::kernels::embedding {
 struct CpuParams {
   CpuRows rows;
   std::uint32_t width, dtype;
+  std::uint32_t group_bytes;  // of rows16 groups; 0: rows as they are
   float scale;
 };
 

@@ -5,6 +5,7 @@
 #include "kernels/common/cpu/dots.h"
 #include "kernels/common/cpu/math.h"
 #include "kernels/expert_gemm/cpu/params.h"
+#include "kernels/expert_gemm/cpu/work.h"
 
 namespace switchyard::kernels::SY_ISA {
 namespace {
@@ -16,26 +17,6 @@ using kernels::expert_gemm::plan_entries;
 
 SY_INLINE std::int32_t slot_of(std::int32_t expert, const std::int32_t* local) {
   return local ? local[expert] : expert;
-}
-
-// What one tile of the second or third launch works on; rows == 0: nothing.
-struct Work {
-  std::uint32_t slot = 0, first = 0, columns = 0;
-  std::int64_t rows = 0;
-  const std::int32_t* entries = nullptr;
-};
-Work work_of(std::uint32_t tile, const std::int32_t* plan, const CpuParams& p, std::uint32_t n,
-             std::uint32_t tile_size) {
-  const std::uint32_t blocks = (n + tile_size - 1) / tile_size, active = tile / blocks;
-  Work w;
-  if (active >= static_cast<std::uint32_t>(plan[0])) return w;
-  w.slot = static_cast<std::uint32_t>(plan[plan_active + active]);
-  w.first = tile % blocks * tile_size;
-  w.columns = n - w.first < tile_size ? n - w.first : tile_size;
-  const std::int32_t* begin = plan + plan_begin(p.slots) + w.slot;
-  w.rows = begin[1] - begin[0];
-  w.entries = plan + plan_entries(p.slots) + begin[0];
-  return w;
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 #include <algorithm>
 
+#include "kernels/common/cpu/int8_rows.h"
 #include "kernels/common/cpu/isa.h"
 #include "kernels/common/cpu/tiles.h"
+#include "kernels/common/round_rows.h"
+#include "kernels/common/rows16.h"
 #include "kernels/expert_gemm/cpu/params.h"
 #include "kernels/expert_gemm/expert_gemm.h"
 
@@ -9,6 +12,8 @@ SY_CPU_DECLARE(expert_plan)
 SY_CPU_DECLARE(expert_hidden)
 SY_CPU_DECLARE(expert_down)
 SY_CPU_DECLARE(expert_sum)
+SY_CPU_INT8_DECLARE(expert_hidden_int8)
+SY_CPU_INT8_DECLARE(expert_down_int8)
 
 namespace switchyard::kernels::expert_gemm {
 namespace {
@@ -35,12 +40,13 @@ Grid sum_grid(const Launch& l, Dims dims) {
   return {static_cast<std::uint32_t>(rows_of(l.args_as<CpuParams>(), dims)), 1, 1};
 }
 
-template <int I>
-Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call plan_table[] = SY_CPU_TABLE(expert_plan);
-  static constexpr hal::Call hidden_table[] = SY_CPU_TABLE(expert_hidden);
-  static constexpr hal::Call down_table[] = SY_CPU_TABLE(expert_down);
-  static constexpr hal::Call sum_table[] = SY_CPU_TABLE(expert_sum);
+// One lowering for both forms; they differ in who multiplies, and in how rows lie between the launches.
+struct Calls {
+  hal::Call plan, hidden, down, sum;
+};
+
+Status lower_as(const Segment& s, std::uint32_t index, Lowered& lowered, const Calls& calls, int rounded_isa) {
+  const bool rounded = rounded_isa >= 0;
   const Node& n = s.nodes[index];
   const Dim rows = s.values[n.in[0]].shape[0], choices = s.values[n.in[1]].shape[1];
   CpuParams p{};
@@ -51,8 +57,8 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   p.inner = static_cast<std::uint32_t>(shape_of(s, n.in[5], 2));
   p.dtype = static_cast<std::uint32_t>(s.values[n.in[3]].dtype);
   p.down_dtype = static_cast<std::uint32_t>(s.values[n.in[5]].dtype);
-  p.tile = tile_columns(p.inner, p.width);
-  p.down_tile = tile_columns(p.width, p.inner);
+  p.tile = rounded ? 32 : tile_columns(p.inner, p.width);
+  p.down_tile = rounded ? 32 : tile_columns(p.width, p.inner);
   p.separate_up = n.in[4] != no_value;
   p.scale = n.attrs_as<Attrs>().scale;
 
@@ -60,8 +66,14 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
     lowered.temporaries.push_back({dtype, std::move(shape)});
     return static_cast<std::uint32_t>(s.values.size() + lowered.temporaries.size() - 1);
   };
+  auto x = n.in[0];
+  if (rounded) {
+    for (auto v : {n.in[3], n.in[4], n.in[5]}) HAL_CHECK(add_rows16(s, v, lowered));
+    x = add_round_rows(s, x, rounded_isa, lowered);
+  }
   auto plan = temporary(DType::i32, {Dim::fixed(plan_entries(p.slots) + rows.max * choices.max)});
-  auto hidden = temporary(DType::f32, {rows, choices, Dim::fixed(p.inner)});
+  auto hidden = rounded ? temporary(DType::u8, {rows, choices, Dim::fixed(rounded_row_bytes(p.inner))})
+                        : temporary(DType::f32, {rows, choices, Dim::fixed(p.inner)});
   auto parts = temporary(DType::f32, {rows, choices, Dim::fixed(p.width)});
 
   auto launch = [&](const char* entry, hal::Call call, Grid (*grid)(const Launch&, Dims), std::uint32_t scratch,
@@ -75,18 +87,55 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
     l.arguments = std::move(arguments);
     lowered.launches.push_back(std::move(l));
   };
-  launch("expert_plan", plan_table[I], plan_grid, 0, {{n.in[1]}, {n.in[6]}, {plan, 0, 0, true}});
-  launch("expert_hidden", hidden_table[I], hidden_grid, tile_scratch(p.tile, p.width, true),
-         {{n.in[0]}, {n.in[3]}, {n.in[4]}, {plan}, {hidden, 0, 0, true}});
-  launch("expert_down", down_table[I], down_grid, tile_scratch(p.down_tile, p.inner, false),
+  const auto strip = static_cast<std::uint32_t>(hidden_strip * 32 * 4);
+  launch("expert_plan", calls.plan, plan_grid, 0, {{n.in[1]}, {n.in[6]}, {plan, 0, 0, true}});
+  launch("expert_hidden", calls.hidden, hidden_grid, rounded ? strip : tile_scratch(p.tile, p.width, true),
+         {{x}, {n.in[3]}, {n.in[4]}, {plan}, {hidden, 0, 0, true}});
+  launch("expert_down", calls.down, down_grid, rounded ? 0 : tile_scratch(p.down_tile, p.inner, false),
          {{hidden}, {n.in[5]}, {plan}, {parts, 0, 0, true}});
-  launch("expert_sum", sum_table[I], sum_grid, 0,
+  launch("expert_sum", calls.sum, sum_grid, 0,
          {{n.in[1]}, {n.in[2]}, {n.in[6]}, {parts}, {n.in[7]}, {n.out[0], 0, 0, true}});
   return ok();
 }
 
+template <int I>
+Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
+  static constexpr hal::Call plan[] = SY_CPU_TABLE(expert_plan);
+  static constexpr hal::Call hidden[] = SY_CPU_TABLE(expert_hidden);
+  static constexpr hal::Call down[] = SY_CPU_TABLE(expert_down);
+  static constexpr hal::Call sum[] = SY_CPU_TABLE(expert_sum);
+  return lower_as(s, index, lowered, {plan[I], hidden[I], down[I], sum[I]}, -1);
+}
+
+template <int I>
+Status lower_int8(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {
+  static constexpr hal::Call plan[] = SY_CPU_TABLE(expert_plan);
+  static constexpr hal::Call hidden[] = SY_CPU_INT8_TABLE(expert_hidden_int8);
+  static constexpr hal::Call down[] = SY_CPU_INT8_TABLE(expert_down_int8);
+  static constexpr hal::Call sum[] = SY_CPU_TABLE(expert_sum);
+  const int other = isa_of(info);
+  return lower_as(s, index, lowered, {plan[other], hidden[I], down[I], sum[other]}, I);
+}
+
+std::optional<std::string> refuse_int8(const Segment& s, const Node& n, const Info&) {
+  if (n.attrs_as<Attrs>().activations != Activations::rounded) return "asked for exact activations";
+  for (auto v : {n.in[3], n.in[4], n.in[5]})
+    if (v != no_value && !kept_as_rows16(s, v)) return "no quantised weights, or others compute exactly on them";
+  if (shape_of(s, n.in[5], 2) % 32 != 0) return "the inner dimension is no multiple of 32";
+  return std::nullopt;
+}
+
+// Weights that other nodes keep as rows16 are not there in their own form.
+std::optional<std::string> refuse_exact(const Segment& s, const Node& n, const Info& info) {
+  if (!n.variant.empty() || refuse_int8(s, n, info)) return std::nullopt;
+  return "the weights are kept for 8-bit activations";
+}
+
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, nullptr, lower); }
+void add_cpu(std::vector<Kernel>& list) {
+  SY_CPU_INT8_KERNELS(list, refuse_int8, lower_int8);
+  SY_CPU_KERNELS(list, refuse_exact, lower);
+}
 
 }  // namespace switchyard::kernels::expert_gemm

@@ -13,6 +13,9 @@ struct CpuParams {
   float scale;
 };
 
+// Rows of an expert whose gate and up products wait in thread_scratch to be rounded.
+constexpr std::int64_t hidden_strip = 48;
+
 // The temporary `plan`, i32: [0] the number of slots that have rows | those slots, rising | per slot, where its entries
 // begin, and the end | entries (t k + j) sorted by slot, of one slot in rising order.
 constexpr std::uint32_t plan_active = 1;

@@ -1,9 +1,12 @@
 #include "kernels/common/cpu/isa.h"
 #include "kernels/common/cpu/tiles.h"
+#include "kernels/common/round_rows.h"
+#include "kernels/common/rows16.h"
 #include "kernels/gemm/cpu/params.h"
 #include "kernels/gemm/gemm.h"
 
 SY_CPU_DECLARE(gemm)
+SY_CPU_INT8_DECLARE(gemm_int8)
 
 namespace switchyard::kernels::gemm {
 namespace {
@@ -35,8 +38,49 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   return ok();
 }
 
+// A weight that other nodes keep as rows16 is not there in its own form.
+std::optional<std::string> refuse_exact(const Segment& s, const Node& n, const Info&) {
+  for (auto v : {n.in[1], n.in[2]})
+    if (kept_as_rows16(s, v)) return "the weights are kept for 8-bit activations";
+  return std::nullopt;
+}
+
+std::optional<std::string> refuse_int8(const Segment& s, const Node& n, const Info&) {
+  if (n.attrs_as<Attrs>().activations != Activations::rounded) return "asked for exact activations";
+  for (auto v : {n.in[1], n.in[2]})
+    if (v != no_value && !kept_as_rows16(s, v)) return "no quantised weights, or others compute exactly on them";
+  return std::nullopt;
+}
+
+template <int I>
+Status lower_int8(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
+  static constexpr hal::Call table[] = SY_CPU_INT8_TABLE(gemm_int8);
+  const Node& n = s.nodes[index];
+  HAL_CHECK(add_rows16(s, n.in[1], lowered));
+  HAL_CHECK(add_rows16(s, n.in[2], lowered));
+  Launch l;
+  l.call = table[I];
+  l.entry = "gemm_int8";
+  l.grid = grid;
+  CpuParams p{};
+  p.k = static_cast<std::uint32_t>(shape_of(s, n.in[1], 1));
+  p.n = static_cast<std::uint32_t>(shape_of(s, n.in[1], 0));
+  p.rows = cpu_rows(s.values[n.in[0]].shape[0]);
+  p.dtype = static_cast<std::uint32_t>(s.values[n.in[1]].dtype);
+  p.tile = n.in[2] == no_value ? 32 : 16;
+  p.scale = n.attrs_as<Attrs>().scale;
+  l.set_args(p);
+  const auto rounded = add_round_rows(s, n.in[0], I, lowered);
+  l.arguments = {{rounded}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.out[0], 0, 0, true}};
+  lowered.launches.push_back(std::move(l));
+  return ok();
+}
+
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, nullptr, lower); }
+void add_cpu(std::vector<Kernel>& list) {
+  SY_CPU_INT8_KERNELS(list, refuse_int8, lower_int8);
+  SY_CPU_KERNELS(list, refuse_exact, lower);
+}
 
 }  // namespace switchyard::kernels::gemm

@@ -1,0 +1,342 @@
+// Products of rows16 weights (kernels/common/rows16.h) with rows rounded to 8 bits. Quants are multiplied as unsigned
+// bytes; what they are too large by is taken off through the sums of the rounded row.
+//
+// Per block of 32 (q6_k: of 16), in rising order: total = fma(scale of the weights * integer sum, scale of the row,
+// total) and, with minimums, total = fma(-minimum, scale of the row * sum of the row, total). Integer sums are exact,
+// so a row's result has the same bits whatever rows stand beside it.
+#pragma once
+#include "kernels/common/cpu/dequant.h"
+#include "kernels/common/cpu/int8_rows.h"
+
+namespace switchyard::kernels::SY_ISA {
+
+// One 32-bit word of each of sixteen rows, and sixteen integer sums.
+#if defined(__AVX512VNNI__)
+
+constexpr unsigned groups_at_once = 2, rows_at_once = 6;  // 12 sums and 12 totals in registers
+constexpr int q8_0_excess = 128;
+struct Words {
+  __m512i v;
+};
+SY_INLINE Words load_words(const Byte* p) { return {_mm512_loadu_si512(p)}; }
+SY_INLINE Words masked(Words a, int mask) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(mask)))}; }
+SY_INLINE Words right(Words a, unsigned n) { return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(static_cast<int>(n)))}; }
+SY_INLINE Words left(Words a, unsigned n) { return {_mm512_slli_epi32(a.v, n)}; }
+SY_INLINE Words joined(Words a, Words b) { return {_mm512_or_si512(a.v, b.v)}; }
+SY_INLINE WideInt splat_int(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
+SY_INLINE WideInt dot4(WideInt sum, Words w, std::int32_t row) {
+  return {_mm512_dpbusd_epi32(sum.v, w.v, _mm512_set1_epi32(row))};
+}
+SY_INLINE WideInt dot4_wide(WideInt sum, Words w, std::int32_t row) { return dot4(sum, w, row); }
+
+#elif defined(__AVX2__)
+
+constexpr unsigned groups_at_once = 1, rows_at_once = 2;
+struct Words {
+  __m256i lo, hi;
+};
+SY_INLINE Words load_words(const Byte* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+}
+SY_INLINE Words masked(Words a, int mask) {
+  const __m256i m = _mm256_set1_epi8(static_cast<char>(mask));
+  return {_mm256_and_si256(a.lo, m), _mm256_and_si256(a.hi, m)};
+}
+SY_INLINE Words right(Words a, unsigned n) {
+  const __m128i c = _mm_cvtsi32_si128(static_cast<int>(n));
+  return {_mm256_srl_epi32(a.lo, c), _mm256_srl_epi32(a.hi, c)};
+}
+SY_INLINE Words left(Words a, unsigned n) {
+  return {_mm256_slli_epi32(a.lo, static_cast<int>(n)), _mm256_slli_epi32(a.hi, static_cast<int>(n))};
+}
+SY_INLINE Words joined(Words a, Words b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+SY_INLINE WideInt splat_int(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+#if defined(__AVXVNNI__)
+constexpr int q8_0_excess = 128;
+SY_INLINE WideInt dot4(WideInt sum, Words w, std::int32_t row) {
+  const __m256i r = _mm256_set1_epi32(row);
+  return {_mm256_dpbusd_avx_epi32(sum.lo, w.lo, r), _mm256_dpbusd_avx_epi32(sum.hi, w.hi, r)};
+}
+SY_INLINE WideInt dot4_wide(WideInt sum, Words w, std::int32_t row) { return dot4(sum, w, row); }
+#else
+// Pairs are added in 16 bits: two products of up to 127 * 127 fit, of 255 * 127 they do not, so eight-bit quants are
+// multiplied as magnitude and sign.
+constexpr int q8_0_excess = 0;
+SY_INLINE __m256i add_pairs(__m256i sum, __m256i pairs) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+SY_INLINE WideInt dot4(WideInt sum, Words w, std::int32_t row) {
+  const __m256i r = _mm256_set1_epi32(row);
+  return {add_pairs(sum.lo, _mm256_maddubs_epi16(w.lo, r)), add_pairs(sum.hi, _mm256_maddubs_epi16(w.hi, r))};
+}
+SY_INLINE WideInt dot4_wide(WideInt sum, Words w, std::int32_t row) {
+  const __m256i r = _mm256_set1_epi32(row), flip = _mm256_set1_epi8(static_cast<char>(0x80));
+  const __m256i a = _mm256_xor_si256(w.lo, flip), b = _mm256_xor_si256(w.hi, flip);
+  return {add_pairs(sum.lo, _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(r, a))),
+          add_pairs(sum.hi, _mm256_maddubs_epi16(_mm256_abs_epi8(b), _mm256_sign_epi8(r, b)))};
+}
+#endif
+
+#else
+
+constexpr unsigned groups_at_once = 1, rows_at_once = 1;
+constexpr int q8_0_excess = 128;
+struct Words {
+  std::uint32_t v[16];
+};
+SY_INLINE Words load_words(const Byte* p) {
+  Words r;
+  std::memcpy(r.v, p, 64);
+  return r;
+}
+SY_INLINE Words masked(Words a, int mask) {
+  for (auto& v : a.v) v &= static_cast<std::uint32_t>(mask) * 0x01010101u;
+  return a;
+}
+SY_INLINE Words right(Words a, unsigned n) {
+  for (auto& v : a.v) v >>= n;
+  return a;
+}
+SY_INLINE Words left(Words a, unsigned n) {
+  for (auto& v : a.v) v <<= n;
+  return a;
+}
+SY_INLINE Words joined(Words a, const Words& b) {
+  for (int i = 0; i < 16; ++i) a.v[i] |= b.v[i];
+  return a;
+}
+SY_INLINE WideInt splat_int(std::int32_t x) {
+  return {{FourInt{x, x, x, x}, FourInt{x, x, x, x}, FourInt{x, x, x, x}, FourInt{x, x, x, x}}};
+}
+SY_INLINE WideInt dot4(WideInt sum, const Words& w, std::int32_t row) {
+  std::int32_t total[16];
+  std::memcpy(total, sum.v, 64);
+  for (int i = 0; i < 16; ++i)
+    for (int b = 0; b < 4; ++b)
+      total[i] += static_cast<std::int32_t>(w.v[i] >> (8 * b) & 255u) *
+                  static_cast<std::int8_t>(static_cast<std::uint32_t>(row) >> (8 * b));
+  std::memcpy(sum.v, total, 64);
+  return sum;
+}
+SY_INLINE WideInt dot4_wide(WideInt sum, const Words& w, std::int32_t row) { return dot4(sum, w, row); }
+
+#endif
+
+SY_INLINE std::int32_t word_at(const Byte* row, std::uint32_t at) {
+  std::int32_t w;
+  std::memcpy(&w, row + at, 4);
+  return w;
+}
+SY_INLINE Wide negated(Wide a) { return multiply(splat(-1.0f), a); }
+
+// Totals of G groups of sixteen weight rows and C rounded rows.
+template <unsigned G, unsigned C>
+struct Totals {
+  Wide v[G][C];
+};
+
+// Integer sums of `words` words from each group, word j times the four quants at row[c] + at + 4 j; take(j, g) makes
+// the words. Then the block's float step.
+template <unsigned G, unsigned C, unsigned words, bool wide, class Take>
+SY_INLINE void multiply_block(Totals<G, C>& total, const Wide (&scale)[G], const Byte* const* row, std::uint32_t at,
+                              const std::int32_t (&start)[C], const float (&row_scale)[C], Take&& take) {
+  WideInt sum[G][C];
+#pragma GCC unroll 2
+  for (unsigned g = 0; g < G; ++g)
+#pragma GCC unroll 8
+    for (unsigned c = 0; c < C; ++c) sum[g][c] = splat_int(start[c]);
+#pragma GCC unroll 8
+  for (unsigned j = 0; j < words; ++j) {
+    Words w[G];
+#pragma GCC unroll 2
+    for (unsigned g = 0; g < G; ++g) w[g] = take(j, g);
+#pragma GCC unroll 8
+    for (unsigned c = 0; c < C; ++c) {
+      const std::int32_t x = word_at(row[c], at + 4 * j);
+#pragma GCC unroll 2
+      for (unsigned g = 0; g < G; ++g) sum[g][c] = wide ? dot4_wide(sum[g][c], w[g], x) : dot4(sum[g][c], w[g], x);
+    }
+  }
+#pragma GCC unroll 2
+  for (unsigned g = 0; g < G; ++g)
+#pragma GCC unroll 8
+    for (unsigned c = 0; c < C; ++c)
+      total.v[g][c] = fma(multiply(to_float(sum[g][c]), scale[g]), splat(row_scale[c]), total.v[g][c]);
+}
+
+// Block b of the rows: their scales, and what the sums start from with quants that are `excess` too large.
+template <unsigned C>
+struct BlockOf {
+  float scale[C], scaled_sum[C];
+  std::int32_t start[C], first[C], second[C];
+};
+template <unsigned C>
+SY_INLINE BlockOf<C> block_of(const Byte* const* row, std::uint32_t k, std::uint32_t b, std::int32_t excess) {
+  BlockOf<C> r;
+#pragma GCC unroll 8
+  for (unsigned c = 0; c < C; ++c) {
+    RoundedBlock block;
+    std::memcpy(&block, row[c] + k + b * sizeof block, sizeof block);
+    r.scale[c] = block.scale;
+    r.scaled_sum[c] = block.scaled_sum;
+    r.first[c] = -excess * block.first;
+    r.second[c] = -excess * block.second;
+    r.start[c] = r.first[c] + r.second[c];
+  }
+  return r;
+}
+
+// All of K: `w` are the groups, `row` the rounded rows (int8_rows.h).
+template <DType type, unsigned G, unsigned C>
+SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte* const* row, Totals<G, C>& total) {
+  const Byte* at[G];
+#pragma GCC unroll 2
+  for (unsigned g = 0; g < G; ++g) {
+    at[g] = w[g];
+#pragma GCC unroll 8
+    for (unsigned c = 0; c < C; ++c) total.v[g][c] = zero();
+  }
+  Wide scale[G];
+  if constexpr (type == DType::q4_0 || type == DType::q8_0) {
+    constexpr bool wide = type == DType::q8_0;
+    constexpr std::uint32_t bytes = wide ? 544 : 288;
+    for (std::uint32_t b = 0; b < k / 32; ++b) {
+      const auto rows = block_of<C>(row, k, b, wide ? q8_0_excess : 8);
+#pragma GCC unroll 2
+      for (unsigned g = 0; g < G; ++g) scale[g] = from_half(at[g]);
+      multiply_block<G, C, 8, wide>(total, scale, row, 32 * b, rows.start, rows.scale,
+                                    [&](unsigned j, unsigned g) SY_LAMBDA {
+                                      if constexpr (wide) return load_words(at[g] + 32 + 64 * j);
+                                      const Words q = load_words(at[g] + 32 + 64 * (j % 4));
+                                      return j < 4 ? masked(q, 15) : masked(right(q, 4), 15);
+                                    });
+#pragma GCC unroll 2
+      for (unsigned g = 0; g < G; ++g) at[g] += bytes;
+    }
+  } else if constexpr (type == DType::q4_k || type == DType::q5_k) {
+    constexpr std::uint32_t bytes = type == DType::q4_k ? 2368 : 2880;
+    for (std::uint32_t block = 0; block < k / 256; ++block) {
+      for (std::uint32_t s = 0; s < 8; ++s) {
+        const auto rows = block_of<C>(row, k, 8 * block + s, 0);
+#pragma GCC unroll 2
+        for (unsigned g = 0; g < G; ++g) scale[g] = multiply(from_half(at[g]), to_float(from_u8(at[g] + 64 + 16 * s)));
+        multiply_block<G, C, 8, false>(total, scale, row, 256 * block + 32 * s, rows.start, rows.scale,
+                                       [&](unsigned j, unsigned g) SY_LAMBDA {
+                                         Words q = load_words(at[g] + 320 + 64 * (s / 2 * 8 + j));
+                                         q = masked(right(q, 4 * (s % 2)), 15);
+                                         if constexpr (type == DType::q4_k) return q;
+                                         const Words fifth = masked(right(load_words(at[g] + 2368 + 64 * j), s), 1);
+                                         return joined(q, left(fifth, 4));
+                                       });
+#pragma GCC unroll 2
+        for (unsigned g = 0; g < G; ++g) {
+          const Wide least = multiply(from_half(at[g] + 32), to_float(from_u8(at[g] + 192 + 16 * s)));
+#pragma GCC unroll 8
+          for (unsigned c = 0; c < C; ++c)
+            total.v[g][c] = fma(negated(least), splat(rows.scaled_sum[c]), total.v[g][c]);
+        }
+      }
+#pragma GCC unroll 2
+      for (unsigned g = 0; g < G; ++g) at[g] += bytes;
+    }
+  } else {  // q6_k
+    for (std::uint32_t block = 0; block < k / 256; ++block) {
+      for (std::uint32_t s = 0; s < 8; ++s) {
+        const auto rows = block_of<C>(row, k, 8 * block + s, 32);
+        const std::uint32_t half = s / 4, quarter = s % 4;
+#pragma GCC unroll 2
+        for (std::uint32_t i = 0; i < 2; ++i) {
+#pragma GCC unroll 2
+          for (unsigned g = 0; g < G; ++g)
+            scale[g] = multiply(from_half(at[g]), to_float(from_i8(at[g] + 32 + 16 * (2 * s + i))));
+          multiply_block<G, C, 4, false>(
+              total, scale, row, 256 * block + 32 * s + 16 * i, i == 0 ? rows.first : rows.second, rows.scale,
+              [&](unsigned j, unsigned g) SY_LAMBDA {
+                const Words low = load_words(at[g] + 288 + 64 * (half * 16 + quarter % 2 * 8 + 4 * i + j)),
+                            high = load_words(at[g] + 2336 + 64 * (half * 8 + 4 * i + j));
+                return joined(masked(right(low, 4 * (quarter / 2)), 15), left(masked(right(high, 2 * quarter), 3), 4));
+              });
+        }
+      }
+#pragma GCC unroll 2
+      for (unsigned g = 0; g < G; ++g) at[g] += 3360;
+    }
+  }
+}
+
+template <DType type, unsigned G, unsigned C>
+static __attribute__((noinline)) void store_rows16(const Byte* const* w, std::uint32_t k, const Byte* const* row,
+                                                   float* out) {
+  Totals<G, C> total;
+  multiply_rows16<type, G, C>(w, k, row, total);
+#pragma GCC unroll 2
+  for (unsigned g = 0; g < G; ++g)
+#pragma GCC unroll 8
+    for (unsigned c = 0; c < C; ++c) store(out + (g * rows_at_once + c) * 16, total.v[g][c]);
+}
+
+// Two groups times up to rows_at_once rounded rows: out[(g * rows_at_once + c) * 16 + lane].
+template <DType type>
+SY_INLINE void two_groups(const Byte* const (&w)[2], std::uint32_t k, const Byte* const* row, unsigned count,
+                          float* out) {
+  if constexpr (groups_at_once == 2) {
+    switch (count) {
+      case 1: return store_rows16<type, 2, 1>(w, k, row, out);
+      case 2: return store_rows16<type, 2, 2>(w, k, row, out);
+      case 3: return store_rows16<type, 2, 3>(w, k, row, out);
+      case 4: return store_rows16<type, 2, 4>(w, k, row, out);
+      case 5: return store_rows16<type, 2, 5>(w, k, row, out);
+      default: return store_rows16<type, 2, 6>(w, k, row, out);
+    }
+  } else {
+    for (unsigned g = 0; g < 2; ++g) {
+      float* to = out + g * rows_at_once * 16;
+      if (rows_at_once > 1 && count > 1)
+        store_rows16<type, 1, rows_at_once>(w + g, k, row, to);
+      else
+        store_rows16<type, 1, 1>(w + g, k, row, to);
+    }
+  }
+}
+
+// f with the quantised type as a constant.
+template <class F>
+SY_INLINE void with_quantised(DType type, F&& f) {
+  switch (type) {
+    case DType::q8_0: return f(TypeConstant<DType::q8_0>{});
+    case DType::q4_0: return f(TypeConstant<DType::q4_0>{});
+    case DType::q4_k: return f(TypeConstant<DType::q4_k>{});
+    case DType::q5_k: return f(TypeConstant<DType::q5_k>{});
+    default: return f(TypeConstant<DType::q6_k>{});
+  }
+}
+
+SY_INLINE std::uint64_t rows16_bytes(DType type, std::uint32_t k) {
+  switch (type) {
+    case DType::q8_0: return 544ull * (k / 32);
+    case DType::q4_0: return 288ull * (k / 32);
+    case DType::q4_k: return 2368ull * (k / 256);
+    case DType::q5_k: return 2880ull * (k / 256);
+    default: return 3360ull * (k / 256);
+  }
+}
+
+// Pairs of groups [w[0]] and [w[1]] times `rows` rounded rows: emit(row, g, sixteen products) in rising order of rows.
+template <class Row, class Emit>
+SY_INLINE void multiply_pair(DType type, const Byte* const (&w)[2], std::uint32_t k, std::int64_t rows, Row&& row_at,
+                             Emit&& emit) {
+  with_quantised(type, [&](auto t) SY_LAMBDA {
+    float out[2 * rows_at_once * 16];
+    for (std::int64_t first = 0; first < rows; first += rows_at_once) {
+      const std::int64_t left = rows - first;
+      const unsigned count = left < rows_at_once ? static_cast<unsigned>(left) : rows_at_once;
+      const Byte* row[rows_at_once];
+      for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
+      two_groups<decltype(t)::value>(w, k, row, count, out);
+      for (unsigned c = 0; c < count; ++c) emit(first + c, out + c * 16, out + (rows_at_once + c) * 16);
+    }
+  });
+}
+
+}  // namespace switchyard::kernels::SY_ISA

@@ -1,0 +1,160 @@
+#include "kernels/common/rows16.h"
+
+#include <algorithm>
+
+#include "kernels/expert_gemm/expert_gemm.h"
+#include "kernels/gemm/gemm.h"
+
+namespace switchyard::kernels {
+namespace {
+
+using hal::Bytes;
+using hal::DType;
+
+constexpr std::size_t lanes = 16;
+using Rows = const std::byte* const*;  // sixteen blocks, one of each row
+constexpr std::byte zeros[256] = {};   // the block of a row that is not there
+
+// `count` items of Size bytes from each row, side by side.
+template <std::size_t Size>
+void side_by_side(Rows rows, std::size_t at, std::size_t count, std::byte*& to) {
+  for (std::size_t i = 0; i < count; ++i, to += lanes * Size)
+    for (std::size_t r = 0; r < lanes; ++r) std::memcpy(to + r * Size, rows[r] + at + i * Size, Size);
+}
+
+// The 6-bit scales and minimums of q4_k and q5_k as bytes: 8 of scales, 8 of minimums.
+void unpack_scales(const std::byte* b, std::uint8_t* to) {
+  std::uint32_t w[3], apart[4];
+  std::memcpy(w, b, 12);
+  apart[0] = w[0] & 0x3f3f3f3f;
+  apart[1] = (w[2] & 0x0f0f0f0f) | (w[0] >> 2 & 0x30303030);
+  apart[2] = w[1] & 0x3f3f3f3f;
+  apart[3] = (w[2] >> 4 & 0x0f0f0f0f) | (w[1] >> 2 & 0x30303030);
+  std::memcpy(to, apart, 16);
+}
+
+void pack_block(DType type, Rows rows, std::byte* to) {
+  switch (type) {
+    case DType::q4_0:
+      side_by_side<2>(rows, 0, 1, to);
+      side_by_side<4>(rows, 2, 4, to);
+      break;
+    case DType::q8_0: {
+      side_by_side<2>(rows, 0, 1, to);
+      std::byte* quants = to;
+      side_by_side<4>(rows, 2, 8, to);
+      for (std::byte* q = quants; q != to; ++q) *q ^= std::byte{0x80};
+      break;
+    }
+    case DType::q4_k:
+    case DType::q5_k: {
+      side_by_side<2>(rows, 0, 2, to);
+      for (std::size_t r = 0; r < lanes; ++r) {
+        std::uint8_t apart[16];
+        unpack_scales(rows[r] + 4, apart);
+        for (std::size_t i = 0; i < 16; ++i) to[i * lanes + r] = std::byte{apart[i]};
+      }
+      to += 16 * lanes;
+      side_by_side<4>(rows, type == DType::q4_k ? 16 : 48, 32, to);
+      if (type == DType::q5_k) side_by_side<4>(rows, 16, 8, to);
+      break;
+    }
+    default:  // q6_k
+      side_by_side<2>(rows, 208, 1, to);
+      side_by_side<1>(rows, 192, 16, to);
+      side_by_side<4>(rows, 0, 32, to);
+      side_by_side<4>(rows, 128, 16, to);
+  }
+}
+
+std::size_t block_bytes(DType type) {
+  switch (type) {
+    case DType::q4_0: return 288;
+    case DType::q8_0: return 544;
+    case DType::q4_k: return 2368;
+    case DType::q5_k: return 2880;
+    case DType::q6_k: return 3360;
+    default: return 0;
+  }
+}
+
+Activations activations_of(const hal::Node& n) {
+  return n.op == "gemm@1"          ? n.attrs_as<gemm::Attrs>().activations
+         : n.op == "expert_gemm@1" ? n.attrs_as<expert_gemm::Attrs>().activations
+                                   : Activations::exact;
+}
+
+bool takes_rows16(const hal::Node& n) {
+  return activations_of(n) == Activations::rounded &&
+         (n.variant.empty() || n.variant.find("int8") != std::string::npos);
+}
+
+}  // namespace
+
+Bytes rows16_group_bytes(DType dtype, std::int64_t k) {
+  const std::size_t bytes = block_bytes(dtype);
+  if (bytes == 0 || hal::row_bytes(dtype, k) == 0) return 0;
+  return bytes * static_cast<Bytes>(k / hal::block(dtype).elements);
+}
+
+hal::Packing rows16(const hal::Segment& segment, std::uint32_t value) {
+  const hal::Tensor& t = segment.values[value];
+  const DType type = t.dtype;
+  const std::size_t rank = t.shape.size();
+  const std::int64_t k = t.shape[rank - 1].max, n = t.shape[rank - 2].max, matrices = rank == 3 ? t.shape[0].max : 1;
+  const Bytes row = hal::row_bytes(type, k), group = rows16_group_bytes(type, k);
+  const auto groups = static_cast<Bytes>((n + rows16_group - 1) / rows16_group);
+  const std::size_t blocks = static_cast<std::size_t>(k / hal::block(type).elements), packed_block = block_bytes(type),
+                    source_block = hal::block(type).bytes;
+  hal::Packing p{{value}, "rows16", static_cast<Bytes>(matrices) * groups * group, {}};
+  p.pack = [=](std::span<const std::span<const std::byte>> source, std::span<std::byte> packed) -> hal::Status {
+    const Bytes wanted = static_cast<Bytes>(matrices * n) * row, room = static_cast<Bytes>(matrices) * groups * group;
+    if (source.size() != 1 || source[0].size() != wanted || packed.size() < room)
+      return hal::Error{hal::Code::invalid_argument,
+                        "rows16: " + std::to_string(source.empty() ? 0 : source[0].size()) + " bytes of " +
+                            hal::to_string(type) + " into " + std::to_string(packed.size()) + ", expected " +
+                            std::to_string(wanted) + " into " + std::to_string(room)};
+    std::byte* to = packed.data();
+    for (std::int64_t m = 0; m < matrices; ++m)
+      for (std::int64_t first = 0; first < n; first += rows16_group) {
+        const std::byte* rows[lanes];
+        const auto there = static_cast<std::size_t>(std::min(n - first, rows16_group));
+        for (std::size_t r = 0; r < lanes; ++r)
+          rows[r] = r < there ? source[0].data() + (static_cast<Bytes>(m * n + first) + r) * row : zeros;
+        for (std::size_t b = 0; b < blocks; ++b, to += packed_block) {
+          pack_block(type, rows, to);
+          for (std::size_t r = 0; r < there; ++r) rows[r] += source_block;
+        }
+      }
+    return hal::ok();
+  };
+  return p;
+}
+
+bool kept_as_rows16(const hal::Segment& segment, std::uint32_t value) {
+  if (value == hal::no_value || !segment.constant(value)) return false;
+  const hal::Tensor& t = segment.values[value];
+  if (block_bytes(t.dtype) == 0 || t.shape.size() < 2) return false;
+  bool used = false;
+  for (const hal::Node& n : segment.nodes) {
+    if (n.op == "embedding@1") continue;  // reads either form
+    const bool here = std::find(n.in.begin(), n.in.end(), value) != n.in.end();
+    if (here && !takes_rows16(n)) return false;
+    used = used || here;
+  }
+  return used;
+}
+
+hal::Status add_rows16(const hal::Segment& segment, std::uint32_t value, hal::Lowered& lowered) {
+  if (value == hal::no_value) return hal::ok();
+  for (const hal::Packing& p : lowered.packings)
+    if (std::find(p.constants.begin(), p.constants.end(), value) != p.constants.end()) {
+      if (p.layout == "rows16") return hal::ok();
+      return hal::Error{hal::Code::internal,
+                        "value " + std::to_string(value) + " is packed as " + p.layout + " already"};
+    }
+  lowered.packings.push_back(rows16(segment, value));
+  return hal::ok();
+}
+
+}  // namespace switchyard::kernels
