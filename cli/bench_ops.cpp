@@ -56,21 +56,24 @@ void bench_ops(const BenchArguments& a, const Global& global) {
     const double read = check(probes::measure_read(*device, effort)).per_second / 1e9;
     const double stream = check(probes::measure_stream(*device, effort)).per_second / 1e9;
     const double compute = check(probes::measure_compute(*device, effort)).per_second / 1e9;
+    const double compute8 = check(probes::measure_compute8(*device, effort)).per_second / 1e9;
     const double memory = std::max(read, stream);
     limits.push_back({{"device", id},
                       {"read_gb_per_second", read},
                       {"stream_gb_per_second", stream},
-                      {"gflop_per_second", compute}});
+                      {"gflop_per_second", compute},
+                      {"gop_per_second_8bit", compute8}});
     if (!global.json)
       std::printf(
           "\n%s  %s\nlimits in this run: reads %.1f GB/s, streams %.1f GB/s, f32 %.1f GFLOP/s; caches are emptied "
           "before "
-          "each sample\n%-16s %-44s %12s %9s %9s %10s\n",
-          id.c_str(), device->info().name.c_str(), read, stream, compute, "op", "case", "median", "GB/s", "GFLOP/s",
-          "% of limit");
+          "before each sample\n%-16s %-44s %12s %9s %9s %10s\n",
+          id.c_str(), device->info().name.c_str(), read, stream, compute, compute8, "op", "case", "median", "GB/s",
+          "GFLOP/s", "% of limit");
     for (const probes::OpEntry& o : entries_of(*device, a, effort)) {
-      const bool by_memory = gb_s(o) / memory > gflop_s(o) / compute;
-      const double percent = 100 * std::max(gb_s(o) / memory, gflop_s(o) / compute);
+      const double most = o.rounded ? std::max(compute, compute8) : compute;
+      const bool by_memory = gb_s(o) / memory > gflop_s(o) / most;
+      const double percent = 100 * std::max(gb_s(o) / memory, gflop_s(o) / most);
       const std::string op = o.op.substr(0, o.op.find('@'));
       results.push_back({{"op", op},
                          {"case", o.name},

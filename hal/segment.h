@@ -77,6 +77,8 @@ struct Constant {
   std::span<const std::byte> data;
   std::shared_ptr<const void> owner;  // keeps `data` alive (a file mapping, a vector)
   std::optional<External> source;     // the same bytes as a descriptor, for zero copy
+  bool mapped_file = false;           // `data` is a file's read-only map: a device with a copy of its own may let its
+                                      // pages go (they are read again if they are touched)
 };
 
 struct Segment {

@@ -20,11 +20,12 @@ std::uint32_t SegmentBuilder::state(DType dtype, std::vector<Dim> shape) {
 }
 
 std::uint32_t SegmentBuilder::constant(DType dtype, std::vector<std::int64_t> shape, std::uint64_t key,
-                                       std::span<const std::byte> data, std::shared_ptr<const void> owner) {
+                                       std::span<const std::byte> data, std::shared_ptr<const void> owner,
+                                       bool mapped_file) {
   std::vector<Dim> dims;
   for (auto n : shape) dims.push_back(Dim::fixed(n));
   auto v = value(dtype, std::move(dims));
-  segment_.constants.push_back({v, key, data, std::move(owner), std::nullopt});
+  segment_.constants.push_back({v, key, data, std::move(owner), std::nullopt, mapped_file});
   return v;
 }
 

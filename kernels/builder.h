@@ -11,7 +11,7 @@ class SegmentBuilder {
   std::uint32_t state(DType dtype, std::vector<Dim> shape);
   // data may be empty while planning (then the segment can be claimed, not compiled).
   std::uint32_t constant(DType dtype, std::vector<std::int64_t> shape, std::uint64_t key,
-                         std::span<const std::byte> data, std::shared_ptr<const void> owner);
+                         std::span<const std::byte> data, std::shared_ptr<const void> owner, bool mapped_file = false);
   void output(std::uint32_t value);
   std::uint32_t node(std::string op, std::vector<std::uint32_t> in, std::vector<std::uint32_t> out);  // its index
   template <class Attrs>

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/expert_gemm/expert_gemm.h"
+#include "kernels/gemm/gemm.h"
 #include "kernels/primitives.h"
 
 namespace switchyard::kernels {
@@ -211,6 +213,12 @@ Cost cost(const Segment& segment, Dims dims) {
       total.bytes += c.bytes;
     }
   return total;
+}
+
+Activations activations_of(const Node& n) {
+  return n.op == "gemm@1"          ? n.attrs_as<gemm::Attrs>().activations
+         : n.op == "expert_gemm@1" ? n.attrs_as<expert_gemm::Attrs>().activations
+                                   : Activations::exact;
 }
 
 }  // namespace switchyard::kernels

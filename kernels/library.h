@@ -20,6 +20,9 @@ class Library final : public Kernels {
 // Structure and every node's own check: indices in range, written before read, shapes. invalid_argument names the node.
 Status check(const Segment& segment);
 
+// What a node lets a device do to its input rows; exact for ops that have none to round.
+Activations activations_of(const Node& node);
+
 // Sum over nodes.
 Cost cost(const Segment& segment, Dims dims);
 

@@ -46,6 +46,7 @@ struct OpEntry {
   std::string op, name;  // "gemm@1" and the case's name
   std::string weights;   // type of the first constant, or empty
   std::string variant;   // empty: the library's choice
+  bool rounded = false;  // activations may be rounded to 8 bits
   std::int64_t rows = 0;
   double flops = 0, bytes = 0;
   Stat seconds;
@@ -68,7 +69,8 @@ struct UnitEntry {
 
 struct DeviceProfile {
   std::string id, driver, build, date;  // date: UTC, "2031-05-04T12:00:00Z"
-  Rate read, stream, compute;           // bytes read, and read and written, per second; f32 operations per second
+  Rate read, stream;                    // bytes read, and read and written, per second
+  Rate compute, compute8;               // operations per second, in f32 and with activations that may be rounded
   Stat launch;                          // an almost empty program, from submit to its end as seen by the host
   CopyCurve to_device, to_host;
   std::vector<OpEntry> ops;

@@ -42,6 +42,7 @@ Json write(const DeviceProfile& d) {
          {"read", write(d.read)},
          {"stream", write(d.stream)},
          {"compute", write(d.compute)},
+         {"compute8", write(d.compute8)},
          {"launch", write(d.launch)},
          {"to_device", write(d.to_device)},
          {"to_host", write(d.to_host)},
@@ -53,6 +54,7 @@ Json write(const DeviceProfile& d) {
                         {"name", o.name},
                         {"weights", o.weights},
                         {"variant", o.variant},
+                        {"rounded", o.rounded},
                         {"rows", o.rows},
                         {"flops", o.flops},
                         {"bytes", o.bytes},
@@ -76,13 +78,14 @@ DeviceProfile read_device(const Json& j) {
   d.read = read_rate(j.at("read"));
   d.stream = read_rate(j.at("stream"));
   d.compute = read_rate(j.at("compute"));
+  d.compute8 = read_rate(j.at("compute8"));
   d.launch = read_stat(j.at("launch"));
   d.to_device = read_curve(j.at("to_device"));
   d.to_host = read_curve(j.at("to_host"));
   d.notes = j.at("notes").get<std::vector<std::string>>();
   for (const Json& o : j.at("ops"))
-    d.ops.push_back({o.at("op"), o.at("name"), o.at("weights"), o.at("variant"), o.at("rows"), o.at("flops"),
-                     o.at("bytes"), read_stat(o.at("seconds"))});
+    d.ops.push_back({o.at("op"), o.at("name"), o.at("weights"), o.at("variant"), o.at("rounded"), o.at("rows"),
+                     o.at("flops"), o.at("bytes"), read_stat(o.at("seconds"))});
   for (const Json& u : j.at("units"))
     d.units.push_back({u.at("key"), u.at("name"), read_step(u.at("step")), u.at("resident"), u.at("scratch"),
                        read_stat(u.at("seconds"))});

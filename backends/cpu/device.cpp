@@ -2,6 +2,9 @@
 
 #include <sched.h>
 
+#include <atomic>
+#include <thread>
+
 #include "hal/shared/host_queue.h"
 #include "hal/shared/host_timeline.h"
 
@@ -65,7 +68,7 @@ Claim CpuDevice::claim(const Segment& segment) const {
   return claim;
 }
 
-Result<std::shared_ptr<HostBuffer>> CpuDevice::hold(const LaunchPlan::Held& held) {
+Result<std::shared_ptr<HostBuffer>> CpuDevice::hold(const LaunchPlan::Held& held, std::vector<Writing>& writings) {
   const Constant& first = held.sources.front();
   for (const Constant& c : held.sources)
     if (c.data.empty() && held.bytes != 0)
@@ -78,10 +81,37 @@ Result<std::shared_ptr<HostBuffer>> CpuDevice::hold(const LaunchPlan::Held& held
   }
   HAL_TRY(BufferRef buffer, store_.get(held.key, held.layout, [&]() -> Result<BufferRef> {
     HAL_TRY(auto made, HostBuffer::make(held.bytes, "constant " + std::to_string(first.value), this, used_));
-    HAL_CHECK(held.write({made->data(), static_cast<std::size_t>(held.bytes)}));
+    writings.push_back({&held, made});
     return BufferRef(made);
   }));
   return std::static_pointer_cast<HostBuffer>(buffer);
+}
+
+// Packs on as many threads as the pool has. A source that is a file's map gives its pages back as soon as its copy is
+// made, so a model is never in memory twice.
+Status CpuDevice::write(std::span<const Writing> writings, const CompileOptions& options) {
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  Status status = ok();
+  std::size_t done = 0;
+  auto work = [&] {
+    for (std::size_t i; (i = next.fetch_add(1)) < writings.size();) {
+      const auto& [held, buffer] = writings[i];
+      Status one = options.stop.stop_requested() ? Status(Error{Code::unavailable, "compile: stopped on request"})
+                                                 : held->write({buffer->data(), static_cast<std::size_t>(held->bytes)});
+      for (const Constant& c : held->sources)
+        if (c.mapped_file) release_pages(c.data);
+      std::lock_guard lock(mutex);
+      if (!one && status) status = one;
+      if (!status) return;
+      if (options.progress) options.progress(static_cast<float>(++done) / static_cast<float>(writings.size()));
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (int t = 1; t < pool_->threads(); ++t) threads.emplace_back(work);
+  work();
+  threads.clear();
+  return status;
 }
 
 Result<ProgramRef> CpuDevice::compile(const Segment& segment, const CompileOptions& options) {
@@ -89,13 +119,14 @@ Result<ProgramRef> CpuDevice::compile(const Segment& segment, const CompileOptio
   HAL_TRY(Lowered lowered, host_.kernels->lower(segment, info_));
   auto program = std::make_shared<CpuProgram>();
   HAL_TRY(program->plan, LaunchPlan::make(segment, std::move(lowered), info_.limits.align));
-  for (const LaunchPlan::Held& held : program->plan.constants) {
-    if (options.stop.stop_requested()) return Error{Code::unavailable, "compile: stopped on request"};
-    HAL_TRY(auto buffer, hold(held));
-    program->constants.push_back(std::move(buffer));
-    if (options.progress)
-      options.progress(static_cast<float>(program->constants.size()) /
-                       static_cast<float>(program->plan.constants.size()));
+  {
+    std::lock_guard lock(compiling_);  // another program must not share a copy that is still being written
+    std::vector<Writing> writings;
+    for (const LaunchPlan::Held& held : program->plan.constants) {
+      HAL_TRY(auto buffer, hold(held, writings));
+      program->constants.push_back(std::move(buffer));
+    }
+    HAL_CHECK(write(writings, options));
   }
   for (LaunchPlan::Held& held : program->plan.constants) {
     held.sources.clear();  // packed copies need their source no longer; a view keeps its owner itself

@@ -1,5 +1,7 @@
 // The processor as a Device: buffers are host memory, programs are lists of function calls run by a pool of threads.
 #pragma once
+#include <mutex>
+
 #include "backends/cpu/memory.h"
 #include "backends/cpu/pool.h"
 #include "backends/cpu/topology.h"
@@ -42,12 +44,18 @@ class CpuDevice final : public hal::Device, public std::enable_shared_from_this<
   Pool& pool() { return *pool_; }
 
  private:
-  hal::Result<std::shared_ptr<HostBuffer>> hold(const hal::LaunchPlan::Held& held);
+  struct Writing {  // a copy that is still to be made
+    const hal::LaunchPlan::Held* held;
+    std::shared_ptr<HostBuffer> buffer;
+  };
+  hal::Result<std::shared_ptr<HostBuffer>> hold(const hal::LaunchPlan::Held& held, std::vector<Writing>& writings);
+  hal::Status write(std::span<const Writing> writings, const hal::CompileOptions& options);
 
   hal::Info info_;
   hal::Host host_;
   std::shared_ptr<std::atomic<hal::Bytes>> used_ = std::make_shared<std::atomic<hal::Bytes>>(0);
   hal::ConstantStore store_;
+  std::mutex compiling_;
   std::unique_ptr<Pool> pool_;
 };
 

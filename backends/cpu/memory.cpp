@@ -23,6 +23,12 @@ hal::Status inside(const char* what, hal::Bytes offset, std::size_t size, hal::B
 
 }  // namespace
 
+void release_pages(std::span<const std::byte> mapped) {
+  const auto begin = (reinterpret_cast<std::uintptr_t>(mapped.data()) + page - 1) / page * page,
+             end = (reinterpret_cast<std::uintptr_t>(mapped.data()) + mapped.size()) / page * page;
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 hal::Result<std::shared_ptr<HostBuffer>> HostBuffer::make(hal::Bytes bytes, const std::string& label, const void* owner,
                                                           std::shared_ptr<std::atomic<hal::Bytes>> used) {
   auto refuse = [&](const char* why) {

@@ -7,6 +7,9 @@
 
 namespace switchyard::backends::cpu {
 
+// Takes the whole pages of a file's read-only map out of this process; they are read again when they are touched.
+void release_pages(std::span<const std::byte> mapped);
+
 class HostBuffer final : public hal::Buffer {
  public:
   // 64-byte aligned, zeroed. out_of_memory gives asked, used and budget. `used` counts what all buffers of a device

@@ -2,8 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/expert_gemm/expert_gemm.h"
-#include "kernels/gemm/gemm.h"
+#include "kernels/library.h"
 
 namespace switchyard::kernels {
 namespace {
@@ -76,12 +75,6 @@ std::size_t block_bytes(DType type) {
     case DType::q6_k: return 3360;
     default: return 0;
   }
-}
-
-Activations activations_of(const hal::Node& n) {
-  return n.op == "gemm@1"          ? n.attrs_as<gemm::Attrs>().activations
-         : n.op == "expert_gemm@1" ? n.attrs_as<expert_gemm::Attrs>().activations
-                                   : Activations::exact;
 }
 
 bool takes_rows16(const hal::Node& n) {

@@ -352,6 +352,7 @@ hal::Status add_part(Gguf& out, Gguf part, const std::string& path, std::int64_t
 hal::Result<Gguf> open_one(const std::string& path) {
   HAL_TRY(FileRef file, File::open(path));
   HAL_TRY(Gguf gguf, parse_gguf(file->bytes(), file, file->identity(), path));
+  for (auto& [name, tensor] : gguf.tensors) tensor.mapped = true;
   gguf.files.push_back(file);
   return gguf;
 }

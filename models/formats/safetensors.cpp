@@ -238,6 +238,7 @@ hal::Result<Checkpoint> open_checkpoint(const std::string& path) {
   if (!single.empty()) {
     HAL_TRY(FileRef file, File::open(single.string()));
     HAL_TRY(Safetensors one, parse_safetensors(file->bytes(), file, file->identity(), file->path()));
+    for (auto& [name, tensor] : one.tensors) tensor.mapped = true;
     out.tensors = std::move(one.tensors);
     out.files.push_back(file);
     return out;
@@ -254,6 +255,7 @@ hal::Result<Checkpoint> open_checkpoint(const std::string& path) {
     for (auto& [tensor, value] : part.tensors)
       if (!promised.contains(tensor))
         return Error{Code::io, text(file->path(), ": tensor ", printable(tensor), " is not where the index has it")};
+    for (auto& [name, tensor] : part.tensors) tensor.mapped = true;
     out.tensors.merge(part.tensors);
     out.files.push_back(file);
   }
@@ -267,6 +269,7 @@ FileTensor aligned(FileTensor tensor) {
   auto copy = std::make_shared<std::vector<std::byte>>(tensor.data.begin(), tensor.data.end());
   tensor.data = *copy;
   tensor.owner = std::move(copy);
+  tensor.mapped = false;
   return tensor;
 }
 

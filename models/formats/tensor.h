@@ -18,6 +18,7 @@ struct FileTensor {
   std::span<const std::byte> data;
   std::shared_ptr<const void> owner;  // keeps data alive
   std::uint64_t file = 0;             // File::identity()
+  bool mapped = false;                // data lies in a file's map
 };
 
 // By name; the order of a map makes errors and hashes the same in every run.

@@ -54,7 +54,7 @@ class Writer {
   std::uint32_t constant(const Weight& w) {
     if (!w.present()) return no_value;
     if (auto known = constants_.find(w.key); known != constants_.end() && w.key != 0) return known->second;
-    auto v = b_.constant(w.dtype, w.shape, w.key, w.data, w.owner);
+    auto v = b_.constant(w.dtype, w.shape, w.key, w.data, w.owner, w.mapped);
     constants_[w.key] = v;
     return v;
   }

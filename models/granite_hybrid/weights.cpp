@@ -87,6 +87,7 @@ class Filler {
     slot.to->dtype = tensor.dtype;
     slot.to->data = source.data.subspan(begin, bytes);
     slot.to->owner = std::move(source.owner);
+    slot.to->mapped = source.mapped;
     return hal::ok();
   }
 

@@ -17,6 +17,7 @@ struct Weight {
   std::span<const std::byte> data;    // empty in a model loaded without data
   std::uint64_t key = 0;              // equal keys are equal bytes; tied head and embedding have one
   std::shared_ptr<const void> owner;  // keeps data alive: a file's map, or memory that goes with its last owner
+  bool mapped = false;                // data lies in a file's map
   bool present() const { return !shape.empty(); }
 };
 

@@ -74,6 +74,7 @@ hal::Result<DeviceProfile> measure_device(hal::Device& device, const MeasureOpti
   HAL_TRY(p.stream, measure_stream(device, effort));
   watch.tell("arithmetic");
   HAL_TRY(p.compute, measure_compute(device, effort));
+  HAL_TRY(p.compute8, measure_compute8(device, effort));
   std::set<std::string> seen;
   std::vector<const UnitToMeasure*> units;
   for (const UnitToMeasure& unit : options.units)

@@ -25,6 +25,8 @@ hal::Result<Rate> measure_read(hal::Device& device, const Effort& effort);
 hal::Result<Rate> measure_stream(hal::Device& device, const Effort& effort);
 // 256 rows through a matrix of 2048 x 2048 (a slow device: 32 rows, 1024 x 1024): the best of f32 and q8_0 weights.
 hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort);
+// As measure_compute, with activations the device may round to 8 bits: q4_0 and q8_0 weights, up to 512 rows.
+hal::Result<Rate> measure_compute8(hal::Device& device, const Effort& effort);
 // The timed cases of one op (kernels/op.h). unsupported cases are left out, with a note.
 hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels::OpInfo& op, const Effort& effort,
                                              std::vector<std::string>& notes);

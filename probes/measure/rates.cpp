@@ -7,10 +7,13 @@
 namespace switchyard::probes {
 namespace {
 
-hal::Segment matrix(hal::DType type, std::int64_t rows, std::int64_t k, std::int64_t n) {
+hal::Segment matrix(hal::DType type, std::int64_t rows, std::int64_t k, std::int64_t n,
+                    kernels::Activations activations = kernels::Activations::exact) {
   kernels::SegmentBuilder b;
   auto x = b.input(hal::DType::f32, {hal::Dim::open(kernels::sym_rows, rows, rows), hal::Dim::fixed(k)});
-  b.output(kernels::gemm::append(b, x, b.constant(type, {n, k}, 0, {}, nullptr)));
+  kernels::gemm::Options options;
+  options.activations = activations;
+  b.output(kernels::gemm::append(b, x, b.constant(type, {n, k}, 0, {}, nullptr), options));
   return b.take();
 }
 
@@ -21,16 +24,18 @@ struct Shape {
 // The better of two weight types by `share` of the op's cost per second. The small shape comes first: a device that
 // takes long for it is measured by it, another by the large one.
 hal::Result<Rate> best_rate(hal::Device& device, Shape small, Shape large, double kernels::Cost::*share,
-                            const Effort& effort) {
+                            const Effort& effort, kernels::Activations activations = kernels::Activations::exact) {
   Rate best;
   std::string why;
-  for (hal::DType type : {hal::DType::f32, hal::DType::q8_0})
+  const bool rounded = activations == kernels::Activations::rounded;
+  for (hal::DType type : {rounded ? hal::DType::q4_0 : hal::DType::f32, hal::DType::q8_0})
     for (bool is_large : {false, true}) {
       const Shape& shape = is_large ? large : small;
-      hal::Segment s = matrix(type, shape.rows, shape.k, shape.n);
+      hal::Segment s = matrix(type, shape.rows, shape.k, shape.n, activations);
       const std::vector<std::int64_t> dims{shape.rows};
       std::string name = std::string("gemm ") + hal::to_string(type) + " T=" + std::to_string(shape.rows) +
-                         " K=" + std::to_string(shape.k) + " N=" + std::to_string(shape.n);
+                         " K=" + std::to_string(shape.k) + " N=" + std::to_string(shape.n) +
+                         (rounded ? ", 8-bit activations" : "");
       auto entry = measure_segment(device, s, dims, {}, effort);
       if (!entry) {
         why += (why.empty() ? "" : "; ") + name + ": " + hal::describe(entry.error());
@@ -80,6 +85,11 @@ hal::Result<Rate> measure_stream(hal::Device& device, const Effort& effort) {
 
 hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort) {
   return best_rate(device, {32, 1024, 1024}, {256, 2048, 2048}, &kernels::Cost::flops, effort);
+}
+
+hal::Result<Rate> measure_compute8(hal::Device& device, const Effort& effort) {
+  return best_rate(device, {32, 1024, 1024}, {512, 2048, 2048}, &kernels::Cost::flops, effort,
+                   kernels::Activations::rounded);
 }
 
 }  // namespace switchyard::probes

@@ -44,6 +44,11 @@ std::string percent(double x) { return std::to_string(static_cast<int>(std::lrou
 
 }  // namespace
 
+double arithmetic(const DeviceProfile& d, const hal::Node& n) {
+  const bool rounded = kernels::activations_of(n) == kernels::Activations::rounded;
+  return std::max(d.compute.per_second, rounded ? d.compute8.per_second : 0.0);
+}
+
 Limit limit_of(const DeviceProfile& rates, const hal::Segment& segment, const Step& step) {
   const hal::Segment s = probes::fitted(segment, step);
   const auto dims = probes::dims_of(step);
@@ -52,7 +57,7 @@ Limit limit_of(const DeviceProfile& rates, const hal::Segment& segment, const St
     const kernels::OpInfo* op = kernels::find_op(n.op);
     if (!op) continue;
     const kernels::Cost cost = op->cost(s, n, dims);
-    const double memory = cost.bytes / bandwidth(rates), compute = cost.flops / rates.compute.per_second;
+    const double memory = cost.bytes / bandwidth(rates), compute = cost.flops / arithmetic(rates, n);
     (memory > compute ? limit.memory : limit.compute) += std::max(memory, compute);
   }
   limit.seconds = limit.memory + limit.compute;
@@ -73,7 +78,12 @@ const std::vector<CostModel::Work>& CostModel::work_of(const hal::Segment& segme
   for (const hal::Node& n : s.nodes) {
     const kernels::OpInfo* op = kernels::find_op(n.op);
     kernels::Cost cost = op ? op->cost(s, n, dims) : kernels::Cost{};
-    Work work{n.op, "", static_cast<double>(step.rows), cost.flops, cost.bytes};
+    Work work{n.op,
+              "",
+              kernels::activations_of(n) == kernels::Activations::rounded,
+              static_cast<double>(step.rows),
+              cost.flops,
+              cost.bytes};
     for (auto v : n.in)
       if (v != hal::no_value && s.constant(v) && work.weights.empty()) work.weights = hal::to_string(s.values[v].dtype);
     it->second.push_back(std::move(work));
@@ -116,7 +126,8 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
     const probes::OpEntry* nearest = nullptr;
     double best = 0;
     for (const probes::OpEntry& o : d->ops) {
-      if (o.op != w.op || o.weights != w.weights || roofline(*d, o.flops, o.bytes) <= 0) continue;
+      if (o.op != w.op || o.weights != w.weights || o.rounded != w.rounded || roofline(*d, o.flops, o.bytes) <= 0)
+        continue;
       double rows = log2_distance(w.rows, static_cast<double>(o.rows)), bytes = log2_distance(w.bytes, o.bytes);
       double far = 4 * rows * rows + bytes * bytes;
       if (!nearest || far < best) nearest = &o, best = far;

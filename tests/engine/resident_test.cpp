@@ -6,7 +6,7 @@
 namespace switchyard {
 namespace {
 
-struct Resident : testing::TestWithParam<std::tuple<const char*, std::string>> {};
+struct Resident : testing::TestWithParam<std::tuple<const char*, std::string, bool>> {};
 
 TEST_P(Resident, AtMostATenthAboveTheFile) {
   auto device = test::open_device(std::get<1>(GetParam()));
@@ -15,7 +15,9 @@ TEST_P(Resident, AtMostATenthAboveTheFile) {
   ASSERT_TRUE(model) << hal::describe(model.error());
   const double file = static_cast<double>(model->file_bytes);
   std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(*model)), device);
-  auto engine = scheduler::Engine::open(std::move(model).value(), devices, {});
+  scheduler::EngineOptions options;
+  if (std::get<2>(GetParam())) options.activations = kernels::Activations::rounded;
+  auto engine = scheduler::Engine::open(std::move(model).value(), devices, options);
   ASSERT_TRUE(engine) << hal::describe(engine.error());
   double held = 0;
   for (const auto& stage : (*engine)->report()) held += static_cast<double>(stage.resident);
@@ -23,12 +25,15 @@ TEST_P(Resident, AtMostATenthAboveTheFile) {
   EXPECT_LE(held, 1.1 * file);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Types, Resident,
-    testing::Combine(testing::Values("moe-hybrid-f32", "moe-hybrid-f16", "moe-hybrid-bf16", "moe-hybrid-q8_0",
-                                     "quant256-q4_0", "quant256-q4_k", "quant256-q5_k", "quant256-q6_k"),
-                     testing::ValuesIn(test::found_devices())),
-    [](const auto& i) { return test::as_name(std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param)); });
+INSTANTIATE_TEST_SUITE_P(Types, Resident,
+                         testing::Combine(testing::Values("moe-hybrid-f32", "moe-hybrid-f16", "moe-hybrid-bf16",
+                                                          "moe-hybrid-q8_0", "quant256-q4_0", "quant256-q4_k",
+                                                          "quant256-q5_k", "quant256-q6_k"),
+                                          testing::ValuesIn(test::found_devices()), testing::Bool()),
+                         [](const auto& i) {
+                           return test::as_name(std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param) +
+                                                (std::get<2>(i.param) ? "_rounded" : "_exact"));
+                         });
 
 }  // namespace
 }  // namespace switchyard

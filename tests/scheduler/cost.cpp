@@ -28,8 +28,8 @@ TEST(Cost, BestSourceFirstAndSaidSo) {
     EXPECT_EQ(cost.unit("cpu:9", s, decode).error().code, hal::Code::unavailable);
   }
   // The op at another width ran at half the bandwidth.
-  cpu.ops.push_back({"gemm@1", "q8_0", "q8_0", "", 1, 2e6, 1e6, took(2 * 1e6 / 50e9)});
-  cpu.ops.push_back({"gemm@1", "f32", "f32", "", 1, 2e6, 1e6, took(1)});
+  cpu.ops.push_back({"gemm@1", "q8_0", "q8_0", "", false, 1, 2e6, 1e6, took(2 * 1e6 / 50e9)});
+  cpu.ops.push_back({"gemm@1", "f32", "f32", "", false, 1, 2e6, 1e6, took(1)});
   {
     CostModel cost(p.profile);
     auto e = cost.unit("cpu:0", s, decode);

@@ -21,6 +21,7 @@ struct Words {
 SY_INLINE Words load_words(const Byte* p) { return {_mm512_loadu_si512(p)}; }
 SY_INLINE Words masked(Words a, int mask) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(mask)))}; }
 SY_INLINE Words right(Words a, unsigned n) { return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(static_cast<int>(n)))}; }
+SY_INLINE Words high_nibbles(Words a) { return masked({_mm512_srli_epi32(a.v, 4)}, 15); }
 SY_INLINE Words left(Words a, unsigned n) { return {_mm512_slli_epi32(a.v, n)}; }
 SY_INLINE Words joined(Words a, Words b) { return {_mm512_or_si512(a.v, b.v)}; }
 SY_INLINE WideInt splat_int(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
@@ -47,6 +48,7 @@ SY_INLINE Words right(Words a, unsigned n) {
   const __m128i c = _mm_cvtsi32_si128(static_cast<int>(n));
   return {_mm256_srl_epi32(a.lo, c), _mm256_srl_epi32(a.hi, c)};
 }
+SY_INLINE Words high_nibbles(Words a) { return masked({_mm256_srli_epi32(a.lo, 4), _mm256_srli_epi32(a.hi, 4)}, 15); }
 SY_INLINE Words left(Words a, unsigned n) {
   return {_mm256_slli_epi32(a.lo, static_cast<int>(n)), _mm256_slli_epi32(a.hi, static_cast<int>(n))};
 }
@@ -98,6 +100,7 @@ SY_INLINE Words right(Words a, unsigned n) {
   for (auto& v : a.v) v >>= n;
   return a;
 }
+SY_INLINE Words high_nibbles(Words a) { return masked(right(a, 4), 15); }
 SY_INLINE Words left(Words a, unsigned n) {
   for (auto& v : a.v) v <<= n;
   return a;
@@ -187,6 +190,11 @@ SY_INLINE BlockOf<C> block_of(const Byte* const* row, std::uint32_t k, std::uint
   return r;
 }
 
+// With few rows the weights come from memory: the processor's own prefetch stops at each page.
+SY_INLINE void read_ahead(const Byte* p) {
+  for (int line = 0; line < 5; ++line) __builtin_prefetch(p + 64 * line);
+}
+
 // All of K: `w` are the groups, `row` the rounded rows (int8_rows.h).
 template <DType type, unsigned G, unsigned C>
 SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte* const* row, Totals<G, C>& total) {
@@ -204,12 +212,16 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
     for (std::uint32_t b = 0; b < k / 32; ++b) {
       const auto rows = block_of<C>(row, k, b, wide ? q8_0_excess : 8);
 #pragma GCC unroll 2
-      for (unsigned g = 0; g < G; ++g) scale[g] = from_half(at[g]);
+      for (unsigned g = 0; g < G; ++g) {
+        read_ahead(at[g] + 4 * bytes);
+        if constexpr (wide) read_ahead(at[g] + 4 * bytes + bytes / 2);
+        scale[g] = from_half(at[g]);
+      }
       multiply_block<G, C, 8, wide>(total, scale, row, 32 * b, rows.start, rows.scale,
                                     [&](unsigned j, unsigned g) SY_LAMBDA {
                                       if constexpr (wide) return load_words(at[g] + 32 + 64 * j);
                                       const Words q = load_words(at[g] + 32 + 64 * (j % 4));
-                                      return j < 4 ? masked(q, 15) : masked(right(q, 4), 15);
+                                      return j < 4 ? masked(q, 15) : high_nibbles(q);
                                     });
 #pragma GCC unroll 2
       for (unsigned g = 0; g < G; ++g) at[g] += bytes;
@@ -217,24 +229,34 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
   } else if constexpr (type == DType::q4_k || type == DType::q5_k) {
     constexpr std::uint32_t bytes = type == DType::q4_k ? 2368 : 2880;
     for (std::uint32_t block = 0; block < k / 256; ++block) {
-      for (std::uint32_t s = 0; s < 8; ++s) {
-        const auto rows = block_of<C>(row, k, 8 * block + s, 0);
+      Wide d[G], least[G];
 #pragma GCC unroll 2
-        for (unsigned g = 0; g < G; ++g) scale[g] = multiply(from_half(at[g]), to_float(from_u8(at[g] + 64 + 16 * s)));
-        multiply_block<G, C, 8, false>(total, scale, row, 256 * block + 32 * s, rows.start, rows.scale,
-                                       [&](unsigned j, unsigned g) SY_LAMBDA {
-                                         Words q = load_words(at[g] + 320 + 64 * (s / 2 * 8 + j));
-                                         q = masked(right(q, 4 * (s % 2)), 15);
-                                         if constexpr (type == DType::q4_k) return q;
-                                         const Words fifth = masked(right(load_words(at[g] + 2368 + 64 * j), s), 1);
-                                         return joined(q, left(fifth, 4));
-                                       });
+      for (unsigned g = 0; g < G; ++g) d[g] = from_half(at[g]), least[g] = negated(from_half(at[g] + 32));
+      for (std::uint32_t pair = 0; pair < 4; ++pair) {
+        // Low nibbles are the first 32 of 64 elements, high ones the others.
 #pragma GCC unroll 2
-        for (unsigned g = 0; g < G; ++g) {
-          const Wide least = multiply(from_half(at[g] + 32), to_float(from_u8(at[g] + 192 + 16 * s)));
+        for (std::uint32_t high = 0; high < 2; ++high) {
+          const std::uint32_t s = 2 * pair + high;
+          const auto rows = block_of<C>(row, k, 8 * block + s, 0);
+#pragma GCC unroll 2
+          for (unsigned g = 0; g < G; ++g) {
+            read_ahead(at[g] + bytes + s * (bytes / 8));
+            scale[g] = multiply(d[g], to_float(from_u8(at[g] + 64 + 16 * s)));
+          }
+          multiply_block<G, C, 8, false>(total, scale, row, 256 * block + 32 * s, rows.start, rows.scale,
+                                         [&](unsigned j, unsigned g) SY_LAMBDA {
+                                           const Words both = load_words(at[g] + 320 + 64 * (pair * 8 + j));
+                                           const Words q = high ? high_nibbles(both) : masked(both, 15);
+                                           if constexpr (type == DType::q4_k) return q;
+                                           const Words fifth = masked(right(load_words(at[g] + 2368 + 64 * j), s), 1);
+                                           return joined(q, left(fifth, 4));
+                                         });
+#pragma GCC unroll 2
+          for (unsigned g = 0; g < G; ++g) {
+            const Wide minimum = multiply(least[g], to_float(from_u8(at[g] + 192 + 16 * s)));
 #pragma GCC unroll 8
-          for (unsigned c = 0; c < C; ++c)
-            total.v[g][c] = fma(negated(least), splat(rows.scaled_sum[c]), total.v[g][c]);
+            for (unsigned c = 0; c < C; ++c) total.v[g][c] = fma(minimum, splat(rows.scaled_sum[c]), total.v[g][c]);
+          }
         }
       }
 #pragma GCC unroll 2
@@ -248,8 +270,10 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
 #pragma GCC unroll 2
         for (std::uint32_t i = 0; i < 2; ++i) {
 #pragma GCC unroll 2
-          for (unsigned g = 0; g < G; ++g)
+          for (unsigned g = 0; g < G; ++g) {
+            read_ahead(at[g] + 3360 + (2 * s + i) * 210);
             scale[g] = multiply(from_half(at[g]), to_float(from_i8(at[g] + 32 + 16 * (2 * s + i))));
+          }
           multiply_block<G, C, 4, false>(
               total, scale, row, 256 * block + 32 * s + 16 * i, i == 0 ? rows.first : rows.second, rows.scale,
               [&](unsigned j, unsigned g) SY_LAMBDA {
@@ -328,9 +352,12 @@ SY_INLINE void multiply_pair(DType type, const Byte* const (&w)[2], std::uint32_
                              Emit&& emit) {
   with_quantised(type, [&](auto t) SY_LAMBDA {
     float out[2 * rows_at_once * 16];
-    for (std::int64_t first = 0; first < rows; first += rows_at_once) {
+    unsigned count = 0;
+    for (std::int64_t first = 0; first < rows; first += count) {
       const std::int64_t left = rows - first;
-      const unsigned count = left < rows_at_once ? static_cast<unsigned>(left) : rows_at_once;
+      count = left < rows_at_once ? static_cast<unsigned>(left) : rows_at_once;
+      // Two halves rather than nearly all and a rest, which would leave the multipliers waiting.
+      if (left > rows_at_once && left < 2 * rows_at_once) count = static_cast<unsigned>(left + 1) / 2;
       const Byte* row[rows_at_once];
       for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
       two_groups<decltype(t)::value>(w, k, row, count, out);

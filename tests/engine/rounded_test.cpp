@@ -1,0 +1,92 @@
+// Activations a device may round to 8 bits: as near to the exact answer as the format allows, and still independent of
+// who shares the step.
+#include <algorithm>
+#include <cmath>
+
+#include "scheduler/run/engine.h"
+#include "tests/support/devices.h"
+#include "tests/support/golden.h"
+
+namespace switchyard {
+namespace {
+
+using scheduler::Engine;
+using scheduler::StepItem;
+using scheduler::WantLogits;
+
+struct Rounded : testing::TestWithParam<std::string> {
+  std::unique_ptr<Engine> open(kernels::Activations activations) const {
+    auto model = models::load(test::oracle_path("gguf/" + GetParam() + ".gguf"));
+    if (!model) throw std::runtime_error(hal::describe(model.error()));
+    scheduler::EngineOptions options;
+    options.context = 512;
+    options.activations = activations;
+    auto count = static_cast<std::size_t>(models::unit_count(*model));
+    auto engine = Engine::open(std::move(model).value(), {count, test::open_device("cpu:0")}, options);
+    if (!engine) throw std::runtime_error(hal::describe(engine.error()));
+    return std::move(engine).value();
+  }
+  std::vector<std::int32_t> tokens() const { return test::golden("gguf-" + GetParam()).tokens(64); }
+};
+
+std::vector<float> all_logits(Engine& engine, std::span<const std::int32_t> tokens) {
+  auto session = engine.create_session();
+  auto logits = engine.feed(**session, tokens, WantLogits::all);
+  if (!logits) throw std::runtime_error(hal::describe(logits.error()));
+  return std::move(logits).value();
+}
+
+TEST_P(Rounded, TheMedianRowStaysNearTheExactOne) {
+  auto exact = open(kernels::Activations::exact), rounded = open(kernels::Activations::rounded);
+  const auto want = all_logits(*exact, tokens()), got = all_logits(*rounded, tokens());
+  const std::size_t vocab = want.size() / tokens().size();
+  std::vector<double> errors;
+  for (std::size_t r = 0; r < want.size(); r += vocab) {
+    double largest = 0, difference = 0;
+    for (std::size_t v = 0; v < vocab; ++v) {
+      largest = std::max(largest, std::abs(double(want[r + v])));
+      difference = std::max(difference, std::abs(double(want[r + v]) - double(got[r + v])));
+    }
+    errors.push_back(difference / largest);
+  }
+  std::sort(errors.begin(), errors.end());
+  const double median = errors[errors.size() / 2];
+  EXPECT_GT(median, 1e-5) << "nothing was rounded: the exact kernels ran";
+  EXPECT_LT(median, 0.08);  // small models with weak layers; the 8-bit step itself is 1 in 127
+  std::printf("  %s: median error of a row %.4f, largest %.4f\n", GetParam().c_str(), median, errors.back());
+}
+
+TEST_P(Rounded, ARowIsBitEqualAloneAndInAMixedStep) {
+  auto engine = open(kernels::Activations::rounded);
+  const auto a = tokens();
+  const std::vector<std::int32_t> b(a.rbegin(), a.rend());
+  // Alone: b as a prefill of 40 and single steps; a in one go.
+  const auto want_a = all_logits(*engine, a);
+  auto lone = engine->create_session();
+  std::vector<float> want_b = *engine->feed(**lone, std::span(b).first(40), WantLogits::all);
+  for (std::size_t i = 40; i < b.size(); ++i) {
+    auto row = *engine->feed(**lone, std::span(b).subspan(i, 1), WantLogits::all);
+    want_b.insert(want_b.end(), row.begin(), row.end());
+  }
+  // Together: all of a beside the first of b, then b's rest in one piece beside single tokens of a third session.
+  auto sa = engine->create_session(), sb = engine->create_session(), sc = engine->create_session();
+  StepItem first[] = {{sa->get(), a, WantLogits::all}, {sb->get(), std::span(b).first(40), WantLogits::all}};
+  StepItem second[] = {{sc->get(), std::span(a).first(1), WantLogits::last},
+                       {sb->get(), std::span(b).subspan(40), WantLogits::all}};
+  auto r1 = engine->step(first), r2 = engine->step(second);
+  ASSERT_TRUE(r1 && r2);
+  std::vector<float> got_b = r1->logits[1];
+  got_b.insert(got_b.end(), r2->logits[1].begin(), r2->logits[1].end());
+  EXPECT_EQ(r1->logits[0], want_a);
+  const std::size_t vocab = want_b.size() / b.size();
+  EXPECT_TRUE(std::equal(got_b.begin(), got_b.begin() + static_cast<std::ptrdiff_t>(40 * vocab), want_b.begin()));
+  EXPECT_EQ(got_b.size(), want_b.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Rounded,
+                         testing::Values("quant256-q4_0", "quant256-q4_k", "quant256-q5_k", "quant256-q6_k",
+                                         "quant256-q8_0", "dense-hybrid-q8_0"),
+                         [](const auto& i) { return test::as_name(i.param); });
+
+}  // namespace
+}  // namespace switchyard
