@@ -8,7 +8,6 @@ namespace {
 
 // Longer than the gap between two launches of one step of a model, far shorter than a time slice.
 constexpr std::chrono::microseconds spin_time{30};
-constexpr std::uint32_t chunks_per_thread = 32;  // small enough that tiles of unequal work even out
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -54,7 +53,6 @@ hal::Status Scratch::reserve(std::size_t bytes) {
 struct Pool::Job {
   struct Counter {
     alignas(64) std::atomic<std::uint32_t> next{0};
-    std::uint32_t chunk = 1;
   };
   struct Phase {
     std::uint32_t first = 0, last = 0;               // steps
@@ -121,13 +119,16 @@ void Pool::work(Job& job, void* scratch) const {
       Job::Counter& c = job.counters[s];
       hal::CallArgs args = step.args;
       args.thread_scratch = scratch;
-      while (c.next.load(std::memory_order_relaxed) < step.tiles) {
-        const std::uint32_t first = c.next.fetch_add(c.chunk, std::memory_order_relaxed);
-        if (first >= step.tiles) break;
+      std::uint32_t first = c.next.load(std::memory_order_relaxed);
+      while (first < step.tiles) {
+        // Long runs of neighbours first, which read memory in one stream; single tiles at the end, which even out.
+        const std::uint32_t count = std::max(1u, (step.tiles - first) / (4 * static_cast<std::uint32_t>(threads_)));
+        if (!c.next.compare_exchange_weak(first, first + count, std::memory_order_relaxed)) continue;
         args.first_tile = first;
-        args.last_tile = std::min(step.tiles, first + c.chunk);
+        args.last_tile = first + count;
         step.call(&args);
-        done += args.last_tile - first;
+        done += count;
+        first = c.next.load(std::memory_order_relaxed);
       }
     }
     if (done != 0 && p.left.fetch_sub(done, std::memory_order_acq_rel) == done) {
@@ -159,7 +160,6 @@ void Pool::run(std::vector<Step> list, const Scratch& mine, std::vector<std::chr
     }
     tiles += steps[s].tiles;
     job->phases[phase].left.store(tiles, std::memory_order_relaxed);
-    job->counters[s].chunk = std::max(1u, steps[s].tiles / (static_cast<std::uint32_t>(threads_) * chunks_per_thread));
   }
   job->phases[phase].last = static_cast<std::uint32_t>(steps.size());
   if (phase_ends) phase_ends->assign(job->phase_count, {});
