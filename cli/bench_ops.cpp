@@ -65,9 +65,9 @@ void bench_ops(const BenchArguments& a, const Global& global) {
                       {"gop_per_second_8bit", compute8}});
     if (!global.json)
       std::printf(
-          "\n%s  %s\nlimits in this run: reads %.1f GB/s, streams %.1f GB/s, f32 %.1f GFLOP/s; caches are emptied "
-          "before "
-          "before each sample\n%-16s %-44s %12s %9s %9s %10s\n",
+          "\n%s  %s\nlimits in this run: reads %.1f GB/s, streams %.1f GB/s, f32 %.1f GFLOP/s, 8-bit %.1f GOP/s; "
+          "caches are "
+          "emptied before each sample\n%-16s %-44s %12s %9s %9s %10s\n",
           id.c_str(), device->info().name.c_str(), read, stream, compute, compute8, "op", "case", "median", "GB/s",
           "GFLOP/s", "% of limit");
     for (const probes::OpEntry& o : entries_of(*device, a, effort)) {

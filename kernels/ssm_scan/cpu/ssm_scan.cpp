@@ -37,6 +37,49 @@ inline void rows_of_state(const float* in, float* out, std::int64_t N, float dec
   for (int r = 0; r < R; ++r) sums[r] = part[r];
 }
 
+#if SY_ISA_avx512
+// Sixteen tokens of one tile: what all its rows of P share.
+constexpr std::int64_t registers_state = 128, most_rows = 32;
+struct Tokens {
+  alignas(64) float B[lanes][registers_state], C[lanes][registers_state];
+  alignas(64) float dtx[lanes][most_rows];
+  float decay[lanes];
+};
+
+// Two rows of P with their whole state in registers, for `count` tokens: y[row][token], before the skip. The sum over
+// the lanes has one tree whether one token's is taken alone or sixteen together.
+inline void two_rows_in_registers(const float* in, float* out, const Tokens& k, std::int64_t count, std::int64_t row,
+                                  float (*y)[lanes]) {
+  constexpr int V = registers_state / lanes;
+  vec s0[V], s1[V], part0[lanes], part1[lanes];
+#pragma GCC unroll 8
+  for (int n = 0; n < V; ++n) s0[n] = load(in + n * lanes), s1[n] = load(in + registers_state + n * lanes);
+  for (std::int64_t t = 0; t < count; ++t) {
+    const vec decay = splat(k.decay[t]), x0 = splat(k.dtx[t][row]), x1 = splat(k.dtx[t][row + 1]);
+    vec p0{}, p1{};
+#pragma GCC unroll 8
+    for (int n = 0; n < V; ++n) {
+      const vec b = load(k.B[t] + n * lanes), c = load(k.C[t] + n * lanes);
+      s0[n] = s0[n] * decay + b * x0;
+      s1[n] = s1[n] * decay + b * x1;
+      p0 += c * s0[n];
+      p1 += c * s1[n];
+    }
+    part0[t] = p0;
+    part1[t] = p1;
+  }
+#pragma GCC unroll 8
+  for (int n = 0; n < V; ++n) store(out + n * lanes, s0[n]), store(out + registers_state + n * lanes, s1[n]);
+  if (count < 4) {
+    for (std::int64_t t = 0; t < count; ++t) y[row][t] = sum(part0[t]), y[row + 1][t] = sum(part1[t]);
+    return;
+  }
+  for (std::int64_t t = count; t < lanes; ++t) part0[t] = part1[t] = vec{};
+  store(y[row], sums(part0));
+  store(y[row + 1], sums(part1));
+}
+#endif
+
 // Rows lie a stride apart that no processor foresees.
 inline void prefetch(const float* p, std::int64_t n) {
   for (std::int64_t i = 0; i < n; i += 16) __builtin_prefetch(p + i);
@@ -67,6 +110,38 @@ void ssm_scan(const hal::CallArgs* a) {
     if (rows == 0 && in != out) std::memcpy(out, in, static_cast<std::size_t>((last - first) * N) * 4);
     const float* group = xbc + H * P + h / (H / p.groups) * N;
     float dts[lanes], decays[lanes];
+#if SY_ISA_avx512
+    if (N == registers_state && last - first <= most_rows && (last - first) % 2 == 0) {
+      Tokens k;
+      float sum_of[most_rows][lanes];
+      for (std::int64_t t = 0; t < rows; t += lanes) {
+        const std::int64_t count = rows - t < lanes ? rows - t : lanes;
+        float raw[lanes] = {};
+        for (std::int64_t i = 0; i < count; ++i) raw[i] = dt_raw[(begin + t + i) * p.dt_width + h];
+        const vec dt = min(max(softplus(load(raw) + dt_bias[h]), splat(p.dt_min)), splat(p.dt_max));
+        store(dts, dt);
+        store(k.decay, exp(dt * decay_rate[h]));
+        for (std::int64_t i = 0; i < count; ++i) {
+          const float* B = group + (begin + t + i) * width;
+          std::memcpy(k.B[i], B, sizeof k.B[i]);
+          std::memcpy(k.C[i], B + p.groups * N, sizeof k.C[i]);
+          const float* x = xbc + (begin + t + i) * width + h * P + first;
+          for (std::int64_t r = 0; r < last - first; ++r) k.dtx[i][r] = x[r] * dts[i];
+        }
+        for (std::int64_t r = 0; r < last - first; r += 2) {
+          if (count < lanes) prefetch(in + (r + 8) * N, 2 * N);
+          two_rows_in_registers(in + r * N, out + r * N, k, count, r, sum_of);
+        }
+        for (std::int64_t i = 0; i < count; ++i) {
+          const float* x = xbc + (begin + t + i) * width + h * P + first;
+          float* to = y + (begin + t + i) * H * P + h * P + first;
+          for (std::int64_t r = 0; r < last - first; ++r) to[r] = sum_of[r][i] + x[r] * skip[h];
+        }
+        in = out;
+      }
+      continue;
+    }
+#endif
     for (std::int64_t t = 0; t < rows; ++t) {
       const int lane = static_cast<int>(t % lanes);
       if (lane == 0) {  // the steps of the next rows together; every lane always by the same vector code
