@@ -7,7 +7,7 @@ SY_CPU_DECLARE(causal_conv1d)
 namespace switchyard::kernels::causal_conv1d {
 namespace {
 
-constexpr std::int32_t block_channels = 64;
+constexpr std::int32_t block_channels = 256;
 
 std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   const auto p = l.args_as<CpuParams>();
