@@ -48,6 +48,14 @@ struct Pages {
   const std::int32_t* table;  // of the sequence
   std::int64_t head, heads;
 
+  // Asks memory for a position's row, all kv heads of it.
+  void fetch(std::int64_t position) const {
+    const std::int64_t bytes = p.half ? 2 : 4,
+                       at = std::int64_t{table[position / p.page_size]} * p.page_size + position % p.page_size;
+    const char* from = static_cast<const char*>(data) + (at * p.kv_heads + head) * p.head_dim * bytes;
+    for (std::int64_t i = 0; i < heads * p.head_dim * bytes; i += 64) __builtin_prefetch(from + i);
+  }
+
   // Head h goes to to + h * stride.
   void read(std::int64_t position, float* to, std::int64_t stride) const {
     const std::int64_t d = p.head_dim,
@@ -95,6 +103,7 @@ void merge(const Partial& total, const Partial& chunk, std::int64_t padded) {
 }
 
 constexpr std::int64_t at_once = 16;  // positions whose keys or values lie unpacked
+constexpr std::int64_t ahead = 12;    // positions that are asked for before they are read
 
 // A thread's memory: queries of a block, one chunk's scores, a few positions' keys or values as f32. A query of the
 // block is counted by kv head, then row, then head of the group.
@@ -209,7 +218,13 @@ void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const 
   const std::int64_t most = tile.count(tile.w.rows - 1, begin, end);
   for (std::int64_t s = 0; s < most; s += at_once) {
     const std::int64_t n = most - s < at_once ? most - s : at_once;
-    for (std::int64_t i = 0; i < n; ++i) keys.read(begin + s + i, m.rows + i * padded, stride);
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (s + i + ahead < most)
+        keys.fetch(begin + s + i + ahead);
+      else  // the values come next
+        values.fetch(begin + (s + i + ahead - most) % most);
+      keys.read(begin + s + i, m.rows + i * padded, stride);
+    }
     for (std::int64_t k = 0; k < queries; ++k) {
       const std::int64_t left = tile.count(tile.row(k), begin, end) - s;
       for (std::int64_t i = 0; i < at_once && i < left; i += lanes)
@@ -223,7 +238,10 @@ void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const 
   }
   for (std::int64_t s = 0; s < most; s += at_once) {
     const std::int64_t n = most - s < at_once ? most - s : at_once;
-    for (std::int64_t i = 0; i < n; ++i) values.read(begin + s + i, m.rows + i * padded, stride);
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (s + i + ahead < most) values.fetch(begin + s + i + ahead);
+      values.read(begin + s + i, m.rows + i * padded, stride);
+    }
     for (std::int64_t k = 0; k < queries; ++k) {
       const std::int64_t left = tile.count(tile.row(k), begin, end) - s;
       if (left > 0)
