@@ -1,15 +1,24 @@
 #!/usr/bin/env python3
-"""status.py RESULTS: docs/STATUS.md as Markdown on stdout, from what the last scripts/test left in RESULTS (build/test-results)."""
+"""Keeps the newest result of every stage and driver in docs/status/STAGE.json and makes docs/STATUS.md of all of them.
+
+  scripts/status.py [RESULTS]...     RESULTS: folders that scripts/test left (build/test-results); none: only STATUS.md is made again
+
+A result is taken only if its stage was not skipped. A file says its schema, date, commit, machine, counts, seconds, and for a driver its
+device and the ops compared with their references.
+"""
 import datetime
+import json
+import os
 import pathlib
 import platform
 import re
-import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
 from summary import count  # noqa: E402
 
+SCHEMA = "switchyard.status/1"
 ROW = re.compile(r"^(\S.*?)  +((?:-|\d+/\d+/\d+)(?: +(?:-|\d+/\d+/\d+))*) *$")
 
 
@@ -27,29 +36,58 @@ def matrix(log):
     return found
 
 
-def main():
-    results = pathlib.Path(sys.argv[1])
-    git = lambda *a: subprocess.run(["git", *a], capture_output=True, text=True, check=True).stdout.strip()
+def machine():
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     system = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line).get("PRETTY_NAME", "").strip('"')
-    rows = [line.split("\t") for line in (results / "stages.tsv").read_text().splitlines()]
-    print("# Status")
-    print(f"Written by `scripts/status.py` from one run of `scripts/test` on {datetime.date.today()}, commit {git('rev-parse', '--short', 'HEAD')},")
-    print(f"{cpu}, {__import__('os').cpu_count()} cores, {system}. No GPU or NPU was in that machine: every device below is a CPU behind a real driver.\n")
-    print("## Stages\n| stage | result | passed | failed | skipped | seconds | device |\n|---|---|---|---|---|---|---|")
-    for name, verdict, seconds in rows:
+    return f"{cpu}, {os.cpu_count()} cores, {system}"
+
+
+def take(results, folder):
+    commit = (results / "commit").read_text().strip()
+    for line in (results / "stages.tsv").read_text().splitlines():
+        name, verdict, seconds = line.split("\t")
+        if verdict == "skipped":
+            continue
         device = results / name / "device"
         words = " ".join(device.read_text(errors="replace").split()) if device.exists() else ""
         words = re.sub(r"(apiVersion|deviceName|driverInfo) *= *", "", words).replace("`-- ", "").replace("|", "/")
-        print("|", " | ".join([name, verdict, *map(str, count(results / name)), seconds, words]), "|")
-    drivers = [name for name, verdict, _ in rows if name.startswith("driver-") and verdict != "skipped"]
-    tables = {name: matrix(results / name / "programs.log") for name in drivers}
-    ops = sorted({op for table in tables.values() for op in table})
+        passed, failed, skipped = count(results / name)
+        date = datetime.date.fromtimestamp((results / "stages.tsv").stat().st_mtime)
+        record = {"schema": SCHEMA, "stage": name, "result": verdict, "date": str(date), "commit": commit, "machine": machine(),
+                  "passed": passed, "failed": failed, "skipped": skipped, "seconds": int(seconds)}
+        if words:
+            record["device"] = words
+        if ops := matrix(results / name / "programs.log"):
+            record["ops"] = ops
+        (folder / f"{name}.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def page(records):
+    yield "# Status\n"
+    yield "The newest result of every stage and driver, made by `scripts/status.py` from `docs/status/`. No GPU or NPU was in these machines: every"
+    yield "device below is a CPU behind a real driver. What needs other hardware is **not run on hardware**.\n"
+    yield "| stage | result | passed | failed | skipped | seconds | date | commit | device |\n|---|---|---|---|---|---|---|---|---|"
+    for r in records:
+        yield "| " + " | ".join(str(r.get(k, "")) for k in ("stage", "result", "passed", "failed", "skipped", "seconds", "date", "commit", "device")) + " |"
+    yield "\nMachines: " + "; ".join(sorted({r["machine"] for r in records})) + "."
+    drivers = [r for r in records if "ops" in r]
+    ops = sorted({op for r in drivers for op in r["ops"]})
     if ops:
-        print("\n## Ops compared with the references, per driver (passed/failed/declined)")
-        print("| op | " + " | ".join(n.removeprefix("driver-") for n in drivers) + " |\n|---|" + "---|" * len(drivers))
+        yield "\n## Ops compared with the references, per driver (passed/failed/declined)"
+        yield "| op | " + " | ".join(r["stage"].removeprefix("driver-") for r in drivers) + " |\n|---|" + "---|" * len(drivers)
         for op in ops:
-            print(f"| {op} | " + " | ".join(tables[n].get(op, "") for n in drivers) + " |")
+            yield f"| {op} | " + " | ".join(r["ops"].get(op, "") for r in drivers) + " |"
+
+
+def main():
+    folder = ROOT / "docs" / "status"
+    folder.mkdir(exist_ok=True)
+    for results in sys.argv[1:]:
+        take(pathlib.Path(results), folder)
+    records = [json.loads(f.read_text()) for f in sorted(folder.glob("*.json"))]
+    if not records:
+        sys.exit("no result in docs/status; give the folder that scripts/test left, build/test-results")
+    (ROOT / "docs" / "STATUS.md").write_text("\n".join(page(records)) + "\n")
 
 
 if __name__ == "__main__":
