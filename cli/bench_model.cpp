@@ -32,12 +32,9 @@ class Limits {
       device_of_.resize(static_cast<std::size_t>(s.last), s.device);
       auto [rates, fresh] = rates_.try_emplace(s.device);
       if (!fresh) continue;
-      progress("the limits of " + s.device, 0.0);
       hal::DeviceRef device = fleet.open(s.device);
-      rates->second.read = check(probes::measure_read(*device, probes::quick_effort));
-      rates->second.stream = check(probes::measure_stream(*device, probes::quick_effort));
-      rates->second.compute = check(probes::measure_compute(*device, probes::quick_effort));
-      rates->second.compute8 = check(probes::measure_compute8(*device, probes::quick_effort));
+      check(probes::measure_rates(*device, probes::quick_effort, rates->second,
+                                  [&](const std::string& what) { progress(s.device + " " + what, 0.0); }));
       progress("", 1.0);
     }
   }

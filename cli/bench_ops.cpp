@@ -52,12 +52,11 @@ void bench_ops(const BenchArguments& a, const Global& global) {
   if (!a.quick) effort.samples = static_cast<int>(5 * a.repeats);
   for (auto& device : devices) {
     const std::string id = device->info().id;
-    progress(id + " limits", 0.0);
-    const double read = check(probes::measure_read(*device, effort)).per_second / 1e9;
-    const double stream = check(probes::measure_stream(*device, effort)).per_second / 1e9;
-    const double compute = check(probes::measure_compute(*device, effort)).per_second / 1e9;
-    const double compute8 = check(probes::measure_compute8(*device, effort)).per_second / 1e9;
-    const double memory = std::max(read, stream);
+    probes::DeviceProfile rates;
+    check(probes::measure_rates(*device, effort, rates,
+                                [&](const std::string& what) { progress(id + " " + what, 0.0); }));
+    const double read = rates.read.per_second / 1e9, stream = rates.stream.per_second / 1e9,
+                 compute = rates.compute.per_second / 1e9, compute8 = rates.compute8.per_second / 1e9;
     limits.push_back({{"device", id},
                       {"read_gb_per_second", read},
                       {"stream_gb_per_second", stream},
@@ -66,14 +65,13 @@ void bench_ops(const BenchArguments& a, const Global& global) {
     if (!global.json)
       std::printf(
           "\n%s  %s\nlimits in this run: reads %.1f GB/s, streams %.1f GB/s, f32 %.1f GFLOP/s, 8-bit %.1f GOP/s; "
-          "caches are "
-          "emptied before each sample\n%-16s %-44s %12s %9s %9s %10s\n",
+          "caches are emptied before each sample\n%-16s %-44s %12s %9s %9s %10s\n",
           id.c_str(), device->info().name.c_str(), read, stream, compute, compute8, "op", "case", "median", "GB/s",
           "GFLOP/s", "% of limit");
     for (const probes::OpEntry& o : entries_of(*device, a, effort)) {
-      const double most = o.rounded ? std::max(compute, compute8) : compute;
-      const bool by_memory = gb_s(o) / memory > gflop_s(o) / most;
-      const double percent = 100 * std::max(gb_s(o) / memory, gflop_s(o) / most);
+      const double memory = o.bytes / rates.bandwidth(), arithmetic = o.flops / rates.arithmetic(o.rounded);
+      const bool by_memory = memory > arithmetic;
+      const double percent = 100 * std::max(memory, arithmetic) / o.seconds.median;
       const std::string op = o.op.substr(0, o.op.find('@'));
       results.push_back({{"op", op},
                          {"case", o.name},

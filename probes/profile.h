@@ -71,7 +71,11 @@ struct DeviceProfile {
   std::string id, driver, build, date;  // date: UTC, "2031-05-04T12:00:00Z"
   Rate read, stream;                    // bytes read, and read and written, per second
   Rate compute, compute8;               // operations per second, in f32 and with activations that may be rounded
-  Stat launch;                          // an almost empty program, from submit to its end as seen by the host
+  double bandwidth() const { return read.per_second > stream.per_second ? read.per_second : stream.per_second; }
+  double arithmetic(bool rounded) const {
+    return rounded && compute8.per_second > compute.per_second ? compute8.per_second : compute.per_second;
+  }
+  Stat launch;  // an almost empty program, from submit to its end as seen by the host
   CopyCurve to_device, to_host;
   std::vector<OpEntry> ops;
   std::vector<UnitEntry> units;

@@ -8,13 +8,8 @@ SY_CPU_INT8_DECLARE(round_rows)
 namespace switchyard::kernels {
 namespace {
 
-struct Params {
-  std::uint32_t k;
-  CpuRows rows;
-};
-
 std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
-  return {static_cast<std::uint32_t>(row_count(l.args_as<Params>().rows, dims.data())), 1, 1};
+  return {static_cast<std::uint32_t>(row_count(l.args_as<RoundParams>().rows, dims.data())), 1, 1};
 }
 
 }  // namespace
@@ -32,7 +27,7 @@ std::uint32_t add_round_rows(const Segment& s, std::uint32_t value, int isa, Low
   l.call = call;
   l.entry = "round_rows";
   l.grid = grid;
-  l.set_args(Params{k, cpu_rows(shape[0])});
+  l.set_args(RoundParams{k, cpu_rows(shape[0])});
   l.arguments = {{value}, {rounded, 0, 0, true}};
   lowered.launches.push_back(std::move(l));
   return rounded;

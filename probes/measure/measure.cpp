@@ -69,12 +69,7 @@ hal::Result<DeviceProfile> measure_device(hal::Device& device, const MeasureOpti
   HAL_TRY(CopyCurves copies, measure_copies(device, effort, options.quick ? 16u << 20 : 64u << 20));
   p.to_device = std::move(copies.to_device);
   p.to_host = std::move(copies.to_host);
-  watch.tell("bandwidth");
-  HAL_TRY(p.read, measure_read(device, effort));
-  HAL_TRY(p.stream, measure_stream(device, effort));
-  watch.tell("arithmetic");
-  HAL_TRY(p.compute, measure_compute(device, effort));
-  HAL_TRY(p.compute8, measure_compute8(device, effort));
+  HAL_CHECK(measure_rates(device, effort, p, [&](const std::string& what) { watch.tell(what); }));
   std::set<std::string> seen;
   std::vector<const UnitToMeasure*> units;
   for (const UnitToMeasure& unit : options.units)

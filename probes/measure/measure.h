@@ -27,6 +27,9 @@ hal::Result<Rate> measure_stream(hal::Device& device, const Effort& effort);
 hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort);
 // As measure_compute, with activations the device may round to 8 bits: q4_0 and q8_0 weights, up to 512 rows.
 hal::Result<Rate> measure_compute8(hal::Device& device, const Effort& effort);
+// The four rates above, which a roofline needs. tell (may be empty) hears what comes next.
+hal::Status measure_rates(hal::Device& device, const Effort& effort, DeviceProfile& profile,
+                          const std::function<void(const std::string&)>& tell);
 // The timed cases of one op (kernels/op.h). unsupported cases are left out, with a note.
 hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels::OpInfo& op, const Effort& effort,
                                              std::vector<std::string>& notes);

@@ -92,4 +92,15 @@ hal::Result<Rate> measure_compute8(hal::Device& device, const Effort& effort) {
                    kernels::Activations::rounded);
 }
 
+hal::Status measure_rates(hal::Device& device, const Effort& effort, DeviceProfile& profile,
+                          const std::function<void(const std::string&)>& tell) {
+  if (tell) tell("bandwidth");
+  HAL_TRY(profile.read, measure_read(device, effort));
+  HAL_TRY(profile.stream, measure_stream(device, effort));
+  if (tell) tell("arithmetic");
+  HAL_TRY(profile.compute, measure_compute(device, effort));
+  HAL_TRY(profile.compute8, measure_compute8(device, effort));
+  return hal::ok();
+}
+
 }  // namespace switchyard::probes

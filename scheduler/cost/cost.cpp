@@ -23,11 +23,11 @@ const char* to_string(How how) {
 
 namespace {
 
-double roofline(const DeviceProfile& d, double flops, double bytes) {
-  return std::max(bytes / d.read.per_second, flops / d.compute.per_second);
+// Of an OpEntry or a Work: what to expect, so with the rate at which weights are read; a limit takes the best rate.
+template <class Piece>
+double roofline(const DeviceProfile& d, const Piece& p) {
+  return std::max(p.bytes / d.read.per_second, p.flops / d.arithmetic(p.rounded));
 }
-
-double bandwidth(const DeviceProfile& d) { return std::max(d.read.per_second, d.stream.per_second); }
 
 double log2_distance(double a, double b) { return std::log2((1 + a) / (1 + b)); }
 
@@ -44,11 +44,6 @@ std::string percent(double x) { return std::to_string(static_cast<int>(std::lrou
 
 }  // namespace
 
-double arithmetic(const DeviceProfile& d, const hal::Node& n) {
-  const bool rounded = kernels::activations_of(n) == kernels::Activations::rounded;
-  return std::max(d.compute.per_second, rounded ? d.compute8.per_second : 0.0);
-}
-
 Limit limit_of(const DeviceProfile& rates, const hal::Segment& segment, const Step& step) {
   const hal::Segment s = probes::fitted(segment, step);
   const auto dims = probes::dims_of(step);
@@ -57,7 +52,8 @@ Limit limit_of(const DeviceProfile& rates, const hal::Segment& segment, const St
     const kernels::OpInfo* op = kernels::find_op(n.op);
     if (!op) continue;
     const kernels::Cost cost = op->cost(s, n, dims);
-    const double memory = cost.bytes / bandwidth(rates), compute = cost.flops / arithmetic(rates, n);
+    const bool rounded = kernels::activations_of(n) == kernels::Activations::rounded;
+    const double memory = cost.bytes / rates.bandwidth(), compute = cost.flops / rates.arithmetic(rounded);
     (memory > compute ? limit.memory : limit.compute) += std::max(memory, compute);
   }
   limit.seconds = limit.memory + limit.compute;
@@ -99,7 +95,7 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
   const std::string& key = key_of(segment);
   const std::vector<Work>& work = work_of(segment, step);
   double limit = 0;
-  for (const Work& w : work) limit += roofline(*d, w.flops, w.bytes);
+  for (const Work& w : work) limit += roofline(*d, w);
 
   double weight = 0, log_factor = 0;
   int steps = 0;
@@ -109,7 +105,7 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
       return Estimate{u.seconds.median, How::measured,
                       u.seconds.noisy() ? "varied by " + percent(u.seconds.spread) : ""};
     double there = 0;
-    for (const Work& w : work_of(segment, u.step)) there += roofline(*d, w.flops, w.bytes);
+    for (const Work& w : work_of(segment, u.step)) there += roofline(*d, w);
     if (there <= 0 || u.seconds.median <= 0) continue;
     double near = 1 / (1e-9 + distance(step, u.step));
     weight += near;
@@ -126,15 +122,14 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
     const probes::OpEntry* nearest = nullptr;
     double best = 0;
     for (const probes::OpEntry& o : d->ops) {
-      if (o.op != w.op || o.weights != w.weights || o.rounded != w.rounded || roofline(*d, o.flops, o.bytes) <= 0)
-        continue;
+      if (o.op != w.op || o.weights != w.weights || o.rounded != w.rounded || roofline(*d, o) <= 0) continue;
       double rows = log2_distance(w.rows, static_cast<double>(o.rows)), bytes = log2_distance(w.bytes, o.bytes);
       double far = 4 * rows * rows + bytes * bytes;
       if (!nearest || far < best) nearest = &o, best = far;
     }
-    double t = roofline(*d, w.flops, w.bytes);
+    double t = roofline(*d, w);
     if (nearest) {
-      t *= nearest->seconds.median / roofline(*d, nearest->flops, nearest->bytes);
+      t *= nearest->seconds.median / roofline(*d, *nearest);
       by_ops += t;
     } else {
       ++missing;

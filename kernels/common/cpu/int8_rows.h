@@ -3,7 +3,14 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/common/cpu/rows.h"
+
 namespace switchyard::kernels {
+
+struct RoundParams {
+  std::uint32_t k;
+  CpuRows rows;
+};
 
 struct RoundedBlock {
   float scale, scaled_sum;     // scale * (first + second)

@@ -16,25 +16,31 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   return {row_count(p.rows, dims.data()) > 0 ? (p.n + p.tile - 1) / p.tile : 0, 1, 1};
 }
 
-template <int I>
-Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(gemm);
-  const Node& n = s.nodes[index];
+// One launch for both forms; x: the rows, or the temporary that holds them rounded.
+Launch launch_of(const Segment& s, const Node& n, const char* entry, hal::Call call, std::uint32_t x) {
   Launch l;
-  l.call = table[I];
-  l.entry = "gemm";
+  l.call = call;
+  l.entry = entry;
   l.grid = grid;
   CpuParams p{};
   p.k = static_cast<std::uint32_t>(shape_of(s, n.in[1], 1));
   p.n = static_cast<std::uint32_t>(shape_of(s, n.in[1], 0));
   p.rows = cpu_rows(s.values[n.in[0]].shape[0]);
   p.dtype = static_cast<std::uint32_t>(s.values[n.in[1]].dtype);
-  p.tile = tile_columns(p.n, p.k);
+  const bool rounded = x != n.in[0], swiglu = n.in[2] != no_value;
+  p.tile = !rounded ? tile_columns(p.n, p.k) : swiglu ? 16 : 32;
   p.scale = n.attrs_as<Attrs>().scale;
   l.set_args(p);
-  l.thread_scratch = tile_scratch(p.tile, p.k, n.in[2] != no_value);
-  l.arguments = {{n.in[0]}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.out[0], 0, 0, true}};
-  lowered.launches.push_back(std::move(l));
+  l.thread_scratch = rounded ? 0 : tile_scratch(p.tile, p.k, swiglu);
+  l.arguments = {{x}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.out[0], 0, 0, true}};
+  return l;
+}
+
+template <int I>
+Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
+  static constexpr hal::Call table[] = SY_CPU_TABLE(gemm);
+  const Node& n = s.nodes[index];
+  lowered.launches.push_back(launch_of(s, n, "gemm", table[I], n.in[0]));
   return ok();
 }
 
@@ -58,21 +64,8 @@ Status lower_int8(const Segment& s, std::uint32_t index, const Info&, Lowered& l
   const Node& n = s.nodes[index];
   HAL_CHECK(add_rows16(s, n.in[1], lowered));
   HAL_CHECK(add_rows16(s, n.in[2], lowered));
-  Launch l;
-  l.call = table[I];
-  l.entry = "gemm_int8";
-  l.grid = grid;
-  CpuParams p{};
-  p.k = static_cast<std::uint32_t>(shape_of(s, n.in[1], 1));
-  p.n = static_cast<std::uint32_t>(shape_of(s, n.in[1], 0));
-  p.rows = cpu_rows(s.values[n.in[0]].shape[0]);
-  p.dtype = static_cast<std::uint32_t>(s.values[n.in[1]].dtype);
-  p.tile = n.in[2] == no_value ? 32 : 16;
-  p.scale = n.attrs_as<Attrs>().scale;
-  l.set_args(p);
   const auto rounded = add_round_rows(s, n.in[0], I, lowered);
-  l.arguments = {{rounded}, {n.in[1]}, {n.in[2]}, {n.in[3]}, {n.in[4]}, {n.out[0], 0, 0, true}};
-  lowered.launches.push_back(std::move(l));
+  lowered.launches.push_back(launch_of(s, n, "gemm_int8", table[I], rounded));
   return ok();
 }
 
