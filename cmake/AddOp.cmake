@@ -3,38 +3,24 @@
 #   cpu/launch.cpp   + cpu/*.cpp (others)          each compiled once per instruction set into namespace switchyard::kernels::isa_<set>
 #   opencl/launch.cpp + opencl/*.cl                 embedded as text, kernels/common/opencl/common.cl in front
 #   vulkan/launch.cpp + vulkan/*.comp               compiled to SPIR-V and embedded
-# *_int8.cpp, kernels on 8-bit activations, are compiled for the second list.
-set(SWITCHYARD_ISAS scalar)
-set(SWITCHYARD_INT8_ISAS scalar)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND SWITCHYARD_ISAS avx2 avx512)
-  list(APPEND SWITCHYARD_INT8_ISAS avx2 avxvnni avx512vnni)
-endif()
-# A sanitized build keeps its own level: instrumented and fully unrolled, one kernel file takes clang minutes.
-set(level -O3)
-if(SWITCHYARD_SANITIZE)
-  set(level -O1)
-endif()
-set(SWITCHYARD_ISA_FLAGS_scalar ${level})
-set(SWITCHYARD_ISA_FLAGS_avx2 ${level} -mavx2 -mfma -mf16c -mbmi2)
-set(SWITCHYARD_ISA_FLAGS_avx512 ${level} -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
-set(SWITCHYARD_ISA_FLAGS_avxvnni ${SWITCHYARD_ISA_FLAGS_avx2} -mavxvnni)
-set(SWITCHYARD_ISA_FLAGS_avx512vnni ${SWITCHYARD_ISA_FLAGS_avx512} -mavx512vnni)
+# The instruction sets and what a file's ending says: kernels/common/cpu/sets.table.
 
 # One CPU kernel file, once per instruction set.
 function(switchyard_add_cpu_kernel OP_NAME source)
   get_filename_component(stem ${source} NAME_WE)
-  set(isas ${SWITCHYARD_ISAS})
-  if(stem MATCHES "_int8$")
-    set(isas ${SWITCHYARD_INT8_ISAS})
-  endif()
-  foreach(isa ${isas})
+  set(form f32)
+  foreach(other ${SWITCHYARD_CPU_FORMS})
+    if(stem MATCHES "_${other}$")
+      set(form ${other})
+    endif()
+  endforeach()
+  foreach(isa ${SWITCHYARD_CPU_SETS_${form}})
     set(object kernel_${OP_NAME}_${stem}_${isa})
     add_library(${object} OBJECT ${source})
     target_include_directories(${object} PRIVATE ${CMAKE_SOURCE_DIR})
     target_compile_definitions(${object} PRIVATE SY_ISA=isa_${isa} SY_ISA_${isa}=1)
     switchyard_warnings(${object})
-    target_compile_options(${object} PRIVATE ${SWITCHYARD_ISA_FLAGS_${isa}} -fno-math-errno -fno-trapping-math)
+    target_compile_options(${object} PRIVATE ${SWITCHYARD_CPU_FLAGS_${form}_${isa}} -fno-math-errno -fno-trapping-math)
     if("undefined" IN_LIST SWITCHYARD_SANITIZE)
       # What the address sanitizer finds better; with these checks one kernel file takes clang minutes instead of seconds.
       target_compile_options(${object} PRIVATE -fno-sanitize=null,pointer-overflow,object-size,alignment)

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/expert_gemm/expert_gemm.h"
-#include "kernels/gemm/gemm.h"
 #include "kernels/primitives.h"
 
 namespace switchyard::kernels {
@@ -215,10 +213,9 @@ Cost cost(const Segment& segment, Dims dims) {
   return total;
 }
 
-Activations activations_of(const Node& n) {
-  return n.op == "gemm@1"          ? n.attrs_as<gemm::Attrs>().activations
-         : n.op == "expert_gemm@1" ? n.attrs_as<expert_gemm::Attrs>().activations
-                                   : Activations::exact;
+Activations activations_of(const Node& node) {
+  const OpInfo* op = find_op(node.op);
+  return op && op->activations ? op->activations(node) : Activations::exact;
 }
 
 }  // namespace switchyard::kernels

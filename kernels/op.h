@@ -71,6 +71,13 @@ struct Kernel {
   Status (*lower)(const Segment& segment, std::uint32_t node, const Info& info, Lowered& lowered);
 };
 
+// What a matrix op may do to its input rows before it multiplies them.
+enum class Activations : std::int32_t {
+  exact,    // computed on as they are, in f32
+  rounded,  // may be rounded. Beside quantised weights to 8 bits, in blocks of 32 along K with one f32 scale each:
+            // scale = max |x| / 127, q = nearest integer (ties to even) of x / scale. Beside bf16 weights to bf16.
+};
+
 struct OpInfo {
   const char* name;  // "ssm_scan@1"
   Status (*check)(const Segment& segment, const Node& node);
@@ -82,6 +89,10 @@ struct OpInfo {
   std::vector<Kernel> (*kernels)();  // best first
   // Why decompose would refuse this node whose check has passed; nullopt: it would not. Null: it takes all of them.
   std::optional<std::string> (*no_graph)(const Segment& segment, const Node& node) = nullptr;
+  // What the node lets a device do to its input rows. Null: exact.
+  Activations (*activations)(const Node& node) = nullptr;
+  // Its CPU kernels read a constant as rows16 (kernels/common/rows16.h) as well as in its own form.
+  bool reads_rows16_too = false;
 };
 
 // The metadata every state op takes: i32 [S, 5], one row per sequence of the step.
@@ -92,13 +103,6 @@ struct OpInfo {
 struct Sequence {
   static constexpr std::int64_t width = 5;
   std::int32_t row_begin, rows, slot_in, slot_out, past;
-};
-
-// What a matrix op may do to its input rows before it multiplies them.
-enum class Activations : std::int32_t {
-  exact,    // computed on as they are, in f32
-  rounded,  // may be rounded to 8 bits, in blocks of 32 along K with one f32 scale each:
-            // scale = max |x| / 127, q = nearest integer (ties to even) of x / scale
 };
 
 // Symbols of the dims that differ from step to step. Such a dim carries its symbol even where it is fixed (min == max),

@@ -3,7 +3,8 @@
 #include "kernels/common/cpu/int8_rows.h"
 #include "kernels/common/cpu/isa.h"
 
-SY_CPU_INT8_DECLARE(round_rows)
+SY_CPU_DECLARE(int8, round_rows_int8)
+SY_CPU_DECLARE(bf16, round_rows_bf16)
 
 namespace switchyard::kernels {
 namespace {
@@ -12,16 +13,27 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   return {static_cast<std::uint32_t>(row_count(l.args_as<RoundParams>().rows, dims.data())), 1, 1};
 }
 
+std::uint32_t int8_bytes(std::uint32_t k) { return rounded_row_bytes(k); }
+std::uint32_t bf16_bytes(std::uint32_t k) { return 2 * k; }
+
 }  // namespace
 
-std::uint32_t add_round_rows(const Segment& s, std::uint32_t value, int isa, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_INT8_TABLE(round_rows);
-  const hal::Call call = table[isa];
+Rounding rounding_int8(int isa) {
+  static constexpr auto table = SY_CPU_TABLE(int8, round_rows_int8);
+  return {table[static_cast<std::size_t>(isa)], int8_bytes};
+}
+Rounding rounding_bf16(int isa) {
+  static constexpr auto table = SY_CPU_TABLE(bf16, round_rows_bf16);
+  return {isa < static_cast<int>(table.size()) ? table.data()[isa] : nullptr, bf16_bytes};
+}
+
+std::uint32_t add_round_rows(const Segment& s, std::uint32_t value, const Rounding& rounding, Lowered& lowered) {
+  const auto [call, row_bytes] = rounding;
   for (const Launch& l : lowered.launches)
     if (l.call == call && l.arguments[0].value == value) return l.arguments[1].value;
   const auto& shape = s.values[value].shape;
   const auto k = static_cast<std::uint32_t>(shape[1].max);
-  lowered.temporaries.push_back({DType::u8, {shape[0], Dim::fixed(rounded_row_bytes(k))}});
+  lowered.temporaries.push_back({DType::u8, {shape[0], Dim::fixed(row_bytes(k))}});
   const auto rounded = static_cast<std::uint32_t>(s.values.size() + lowered.temporaries.size() - 1);
   Launch l;
   l.call = call;

@@ -1,11 +1,20 @@
-// The launch that rounds a value's rows for kernels on 8-bit activations.
+// The launch that rounds a value's rows for kernels on rounded activations.
 #pragma once
 #include "kernels/op.h"
 
 namespace switchyard::kernels {
 
-// The temporary that holds value's rows as kernels/common/cpu/int8_rows.h says; an earlier launch of the same segment
-// that rounds the same value is used again. isa: an index into SY_CPU_INT8_TABLE.
-std::uint32_t add_round_rows(const Segment& segment, std::uint32_t value, int isa, Lowered& lowered);
+// How rows are rounded: to 8 bits (kernels/common/cpu/int8_rows.h) or to bf16. isa: an index into SY_CPU_TABLE of the
+// form.
+struct Rounding {
+  hal::Call call;
+  std::uint32_t (*row_bytes)(std::uint32_t k);
+};
+Rounding rounding_int8(int isa);
+Rounding rounding_bf16(int isa);
+
+// The temporary that holds value's rows rounded; an earlier launch of the same segment that rounds the same value alike
+// is used again.
+std::uint32_t add_round_rows(const Segment& segment, std::uint32_t value, const Rounding& rounding, Lowered& lowered);
 
 }  // namespace switchyard::kernels

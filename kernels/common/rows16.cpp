@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/common/cpu/isa.h"
+#include "kernels/common/cpu/rows16_layout.h"
 #include "kernels/library.h"
 
 namespace switchyard::kernels {
@@ -58,6 +60,7 @@ void pack_block(DType type, Rows rows, std::byte* to) {
       if (type == DType::q5_k) side_by_side<4>(rows, 16, 8, to);
       break;
     }
+    case DType::bf16: side_by_side<4>(rows, 0, 1, to); break;
     default:  // q6_k
       side_by_side<2>(rows, 208, 1, to);
       side_by_side<1>(rows, 192, 16, to);
@@ -66,28 +69,23 @@ void pack_block(DType type, Rows rows, std::byte* to) {
   }
 }
 
-std::size_t block_bytes(DType type) {
-  switch (type) {
-    case DType::q4_0: return 288;
-    case DType::q8_0: return 544;
-    case DType::q4_k: return 2368;
-    case DType::q5_k: return 2880;
-    case DType::q6_k: return 3360;
-    default: return 0;
-  }
-}
+// Bytes of one row's own elements in a piece.
+std::size_t source_bytes(DType type) { return hal::row_bytes(type, rows16_layout(type).elements); }
 
-bool takes_rows16(const hal::Node& n) {
-  return activations_of(n) == Activations::rounded &&
-         (n.variant.empty() || n.variant.find("int8") != std::string::npos);
+// The form of the kernels that multiply this type (sets.table); empty: none, or not on this device.
+std::string_view form_of(DType type, const hal::Info& info) {
+  if (rows16_layout(type).elements == 0) return {};
+  if (type != DType::bf16) return "int8";
+  const bool can =
+      std::any_of(cpu_sets_bf16.begin(), cpu_sets_bf16.end(), [&](const CpuSet& set) { return has_words(set, info); });
+  return can ? "bf16" : std::string_view{};
 }
 
 }  // namespace
 
 Bytes rows16_group_bytes(DType dtype, std::int64_t k) {
-  const std::size_t bytes = block_bytes(dtype);
-  if (bytes == 0 || hal::row_bytes(dtype, k) == 0) return 0;
-  return bytes * static_cast<Bytes>(k / hal::block(dtype).elements);
+  if (rows16_layout(dtype).elements == 0 || k % 32 != 0 || hal::row_bytes(dtype, k) == 0) return 0;
+  return rows16_bytes(dtype, static_cast<std::uint32_t>(k));
 }
 
 hal::Packing rows16(const hal::Segment& segment, std::uint32_t value) {
@@ -97,8 +95,8 @@ hal::Packing rows16(const hal::Segment& segment, std::uint32_t value) {
   const std::int64_t k = t.shape[rank - 1].max, n = t.shape[rank - 2].max, matrices = rank == 3 ? t.shape[0].max : 1;
   const Bytes row = hal::row_bytes(type, k), group = rows16_group_bytes(type, k);
   const auto groups = static_cast<Bytes>((n + rows16_group - 1) / rows16_group);
-  const std::size_t blocks = static_cast<std::size_t>(k / hal::block(type).elements), packed_block = block_bytes(type),
-                    source_block = hal::block(type).bytes;
+  const std::size_t blocks = static_cast<std::size_t>(k / rows16_layout(type).elements),
+                    packed_block = rows16_layout(type).bytes, source_block = source_bytes(type);
   hal::Packing p{{value}, "rows16", static_cast<Bytes>(matrices) * groups * group, {}};
   p.pack = [=](std::span<const std::span<const std::byte>> source, std::span<std::byte> packed) -> hal::Status {
     const Bytes wanted = static_cast<Bytes>(matrices * n) * row, room = static_cast<Bytes>(matrices) * groups * group;
@@ -124,16 +122,18 @@ hal::Packing rows16(const hal::Segment& segment, std::uint32_t value) {
   return p;
 }
 
-bool kept_as_rows16(const hal::Segment& segment, std::uint32_t value) {
+bool kept_as_rows16(const hal::Segment& segment, std::uint32_t value, const hal::Info& info) {
   if (value == hal::no_value || !segment.constant(value)) return false;
   const hal::Tensor& t = segment.values[value];
-  if (block_bytes(t.dtype) == 0 || t.shape.size() < 2) return false;
+  const std::string_view form = form_of(t.dtype, info);
+  if (form.empty() || t.shape.size() < 2 || rows16_group_bytes(t.dtype, t.shape.back().max) == 0) return false;
   bool used = false;
   for (const hal::Node& n : segment.nodes) {
-    if (n.op == "embedding@1") continue;  // reads either form
-    const bool here = std::find(n.in.begin(), n.in.end(), value) != n.in.end();
-    if (here && !takes_rows16(n)) return false;
-    used = used || here;
+    if (std::find(n.in.begin(), n.in.end(), value) == n.in.end()) continue;
+    const OpInfo* op = find_op(n.op);
+    if (op && op->reads_rows16_too) continue;
+    if (activations_of(n) != Activations::rounded || (!n.variant.empty() && !n.variant.starts_with(form))) return false;
+    used = true;
   }
   return used;
 }

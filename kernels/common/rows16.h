@@ -1,4 +1,5 @@
-// rows16: quantised weights with sixteen rows side by side, for CPU kernels that compute on 8-bit activations.
+// rows16: weights with sixteen rows side by side, for CPU kernels on activations rounded to 8 bits (quantised weights)
+// or to bf16 (bf16 weights).
 //
 // Rows are taken in groups of 16 (the last one filled up with zeros); a group's K is cut into pieces, one behind the
 // other. "words" are the 32-bit words of the rows' own quants, in their own order: word 0 of the sixteen rows, then
@@ -9,6 +10,8 @@
 //   q4_k   256 of K   16 f16 d | 16 f16 dmin | 8 x 16 scales (u8) | 8 x 16 minimums (u8) | 32 words          2368
 //   q5_k   256 of K   as q4_k, then the 8 words of fifth bits                  2880
 //   q6_k   256 of K   16 f16 d | 16 x 16 scales (i8) | 32 words of low bits | 16 words of high bits          3360
+//   bf16   2 of K     1 word                                                   64
+// The offsets are those of kernels/common/cpu/rows16_layout.h.
 #pragma once
 #include "hal/kernels.h"
 
@@ -21,8 +24,9 @@ hal::Bytes rows16_group_bytes(hal::DType dtype, std::int64_t k);
 // The packing of one constant: rank 2, [N, K], or 3, [L, N, K] (each of the L packed by itself).
 hal::Packing rows16(const hal::Segment& segment, std::uint32_t value);
 
-// Whether a device that runs calls keeps this constant as rows16: every product with it may round its activations.
-bool kept_as_rows16(const hal::Segment& segment, std::uint32_t value);
+// Whether this device, which runs calls, keeps a constant as rows16: every product with it may round its activations,
+// and there is a kernel that does.
+bool kept_as_rows16(const hal::Segment& segment, std::uint32_t value, const hal::Info& info);
 // Appends rows16 of `value` unless it is packed already.
 hal::Status add_rows16(const hal::Segment& segment, std::uint32_t value, hal::Lowered& lowered);
 

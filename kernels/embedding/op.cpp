@@ -49,6 +49,9 @@ const OpInfo op_info{"embedding@1",
                      decompose,
                      cases,
                      {1e-6, "one product per element; unpacking a k-quant rounds up to three times in f32"},
-                     kernels};
+                     kernels,
+                     nullptr,
+                     nullptr,
+                     true};
 
 }  // namespace switchyard::kernels::embedding

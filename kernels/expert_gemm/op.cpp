@@ -78,6 +78,8 @@ Status decompose(const Segment& segment, const Node& node, GraphWriter& graph);
 std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
+Activations activations(const Node& node) { return node.attrs_as<Attrs>().activations; }
+
 extern const OpInfo op_info;
 const OpInfo op_info{"expert_gemm@1",
                      check,
@@ -86,6 +88,8 @@ const OpInfo op_info{"expert_gemm@1",
                      decompose,
                      cases,
                      {2e-5, "two f32 sums in a row, in another order than the double reference"},
-                     kernels};
+                     kernels,
+                     nullptr,
+                     activations};
 
 }  // namespace switchyard::kernels::expert_gemm

@@ -39,7 +39,7 @@ std::vector<Case> cases() {
     all.push_back(make(type, 7, k, 70, false, false, true));
     all.push_back(make(type, 3, k, 40, true, false, false));
     all.push_back(make(type, 37, k, 64, false, false, false));
-    if (block(type).elements > 1) {
+    if (type != DType::f32 && type != DType::f16) {  // those have no rounded form
       for (std::int64_t t : {1, 2, 7, 12, 37})
         all.push_back(make(type, t, k, t == 7 ? 70 : 33, false, false, t == 7, false, true));
       all.push_back(make(type, 5, k, 40, true, false, true, false, true));

@@ -45,6 +45,8 @@ Status decompose(const Segment& segment, const Node& node, GraphWriter& graph);
 std::vector<Case> cases();
 std::vector<Kernel> kernels();
 
+Activations activations(const Node& node) { return node.attrs_as<Attrs>().activations; }
+
 extern const OpInfo op_info;
 const OpInfo op_info{"gemm@1",
                      check,
@@ -53,6 +55,8 @@ const OpInfo op_info{"gemm@1",
                      decompose,
                      cases,
                      {2e-5, "f32 sums of up to 8k terms in another order than the double reference"},
-                     kernels};
+                     kernels,
+                     nullptr,
+                     activations};
 
 }  // namespace switchyard::kernels::gemm

@@ -4,10 +4,10 @@
 #include "kernels/attention/cpu/params.h"
 #include "kernels/common/cpu/isa.h"
 
-SY_CPU_DECLARE(attention_append)
-SY_CPU_DECLARE(attention_rows)
-SY_CPU_DECLARE(attention_chunks)
-SY_CPU_DECLARE(attention_merge)
+SY_CPU_DECLARE(f32, attention_append)
+SY_CPU_DECLARE(f32, attention_rows)
+SY_CPU_DECLARE(f32, attention_chunks)
+SY_CPU_DECLARE(f32, attention_merge)
 
 namespace switchyard::kernels::attention {
 namespace {
@@ -40,10 +40,10 @@ std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) 
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {
-  static constexpr hal::Call append_table[] = SY_CPU_TABLE(attention_append);
-  static constexpr hal::Call rows_table[] = SY_CPU_TABLE(attention_rows);
-  static constexpr hal::Call chunks_table[] = SY_CPU_TABLE(attention_chunks);
-  static constexpr hal::Call merge_table[] = SY_CPU_TABLE(attention_merge);
+  static constexpr auto append_table = SY_CPU_TABLE(f32, attention_append);
+  static constexpr auto rows_table = SY_CPU_TABLE(f32, attention_rows);
+  static constexpr auto chunks_table = SY_CPU_TABLE(f32, attention_chunks);
+  static constexpr auto merge_table = SY_CPU_TABLE(f32, attention_merge);
   const Node& n = s.nodes[index];
   const auto at = n.attrs_as<Attrs>();
   const std::int16_t rows_symbol = s.values[n.in[0]].shape[0].symbol;
@@ -98,6 +98,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& l
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, refuse, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, refuse, lower); }
 
 }  // namespace switchyard::kernels::attention

@@ -2,7 +2,7 @@
 #include "kernels/causal_conv1d/cpu/params.h"
 #include "kernels/common/cpu/isa.h"
 
-SY_CPU_DECLARE(causal_conv1d)
+SY_CPU_DECLARE(f32, causal_conv1d)
 
 namespace switchyard::kernels::causal_conv1d {
 namespace {
@@ -23,7 +23,7 @@ std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) 
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(causal_conv1d);
+  static constexpr auto table = SY_CPU_TABLE(f32, causal_conv1d);
   const Node& n = s.nodes[index];
   const auto channels = static_cast<std::size_t>(shape_of(s, n.in[1], 0)),
              taps = static_cast<std::size_t>(shape_of(s, n.in[1], 1));
@@ -49,6 +49,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, refuse, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, refuse, lower); }
 
 }  // namespace switchyard::kernels::causal_conv1d

@@ -7,6 +7,7 @@
 #pragma once
 #include "kernels/common/cpu/dequant.h"
 #include "kernels/common/cpu/int8_rows.h"
+#include "kernels/common/cpu/rows16_layout.h"
 
 namespace switchyard::kernels::SY_ISA {
 
@@ -207,9 +208,11 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
     for (unsigned c = 0; c < C; ++c) total.v[g][c] = zero();
   }
   Wide scale[G];
+  constexpr Rows16Layout in = rows16_layout(type);
+  constexpr std::uint32_t bytes = in.bytes;
   if constexpr (type == DType::q4_0 || type == DType::q8_0) {
     constexpr bool wide = type == DType::q8_0;
-    constexpr std::uint32_t bytes = wide ? 544 : 288, ahead = wide ? 13 : 24;
+    constexpr std::uint32_t ahead = 7000 / bytes;
     for (std::uint32_t b = 0; b < k / 32; ++b) {
       const auto rows = block_of<C>(row, k, b, wide ? q8_0_excess : 8);
 #pragma GCC unroll 2
@@ -220,19 +223,18 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
       }
       multiply_block<G, C, 8, wide>(total, scale, row, 32 * b, rows.start, rows.scale,
                                     [&](unsigned j, unsigned g) SY_LAMBDA {
-                                      if constexpr (wide) return load_words(at[g] + 32 + 64 * j);
-                                      const Words q = load_words(at[g] + 32 + 64 * (j % 4));
+                                      if constexpr (wide) return load_words(at[g] + in.quants + 64 * j);
+                                      const Words q = load_words(at[g] + in.quants + 64 * (j % 4));
                                       return j < 4 ? masked(q, 15) : high_nibbles(q);
                                     });
 #pragma GCC unroll 2
       for (unsigned g = 0; g < G; ++g) at[g] += bytes;
     }
   } else if constexpr (type == DType::q4_k || type == DType::q5_k) {
-    constexpr std::uint32_t bytes = type == DType::q4_k ? 2368 : 2880;
     for (std::uint32_t block = 0; block < k / 256; ++block) {
       Wide d[G], least[G];
 #pragma GCC unroll 2
-      for (unsigned g = 0; g < G; ++g) d[g] = from_half(at[g]), least[g] = negated(from_half(at[g] + 32));
+      for (unsigned g = 0; g < G; ++g) d[g] = from_half(at[g]), least[g] = negated(from_half(at[g] + in.least));
       for (std::uint32_t pair = 0; pair < 4; ++pair) {
         // Low nibbles are the first 32 of 64 elements, high ones the others.
 #pragma GCC unroll 2
@@ -242,19 +244,19 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
 #pragma GCC unroll 2
           for (unsigned g = 0; g < G; ++g) {
             read_ahead(at[g] + 3 * bytes + s * (bytes / 8));
-            scale[g] = multiply(d[g], to_float(from_u8(at[g] + 64 + 16 * s)));
+            scale[g] = multiply(d[g], to_float(from_u8(at[g] + in.scales + 16 * s)));
           }
-          multiply_block<G, C, 8, false>(total, scale, row, 256 * block + 32 * s, rows.start, rows.scale,
-                                         [&](unsigned j, unsigned g) SY_LAMBDA {
-                                           const Words both = load_words(at[g] + 320 + 64 * (pair * 8 + j));
-                                           const Words q = high ? high_nibbles(both) : masked(both, 15);
-                                           if constexpr (type == DType::q4_k) return q;
-                                           const Words fifth = masked(right(load_words(at[g] + 2368 + 64 * j), s), 1);
-                                           return joined(q, left(fifth, 4));
-                                         });
+          multiply_block<G, C, 8, false>(
+              total, scale, row, 256 * block + 32 * s, rows.start, rows.scale, [&](unsigned j, unsigned g) SY_LAMBDA {
+                const Words both = load_words(at[g] + in.quants + 64 * (pair * 8 + j));
+                const Words q = high ? high_nibbles(both) : masked(both, 15);
+                if constexpr (type == DType::q4_k) return q;
+                const Words fifth = masked(right(load_words(at[g] + in.high + 64 * j), s), 1);
+                return joined(q, left(fifth, 4));
+              });
 #pragma GCC unroll 2
           for (unsigned g = 0; g < G; ++g) {
-            const Wide minimum = multiply(least[g], to_float(from_u8(at[g] + 192 + 16 * s)));
+            const Wide minimum = multiply(least[g], to_float(from_u8(at[g] + in.minimums + 16 * s)));
 #pragma GCC unroll 8
             for (unsigned c = 0; c < C; ++c) total.v[g][c] = fma(minimum, splat(rows.scaled_sum[c]), total.v[g][c]);
           }
@@ -272,20 +274,20 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
         for (std::uint32_t i = 0; i < 2; ++i) {
 #pragma GCC unroll 2
           for (unsigned g = 0; g < G; ++g) {
-            read_ahead(at[g] + 3 * 3360 + (2 * s + i) * 210);
-            scale[g] = multiply(from_half(at[g]), to_float(from_i8(at[g] + 32 + 16 * (2 * s + i))));
+            read_ahead(at[g] + 3 * bytes + (2 * s + i) * (bytes / 16));
+            scale[g] = multiply(from_half(at[g]), to_float(from_i8(at[g] + in.scales + 16 * (2 * s + i))));
           }
           multiply_block<G, C, 4, false>(
               total, scale, row, 256 * block + 32 * s + 16 * i, i == 0 ? rows.first : rows.second, rows.scale,
               [&](unsigned j, unsigned g) SY_LAMBDA {
-                const Words low = load_words(at[g] + 288 + 64 * (half * 16 + quarter % 2 * 8 + 4 * i + j)),
-                            high = load_words(at[g] + 2336 + 64 * (half * 8 + 4 * i + j));
+                const Words low = load_words(at[g] + in.quants + 64 * (half * 16 + quarter % 2 * 8 + 4 * i + j)),
+                            high = load_words(at[g] + in.high + 64 * (half * 8 + 4 * i + j));
                 return joined(masked(right(low, 4 * (quarter / 2)), 15), left(masked(right(high, 2 * quarter), 3), 4));
               });
         }
       }
 #pragma GCC unroll 2
-      for (unsigned g = 0; g < G; ++g) at[g] += 3360;
+      for (unsigned g = 0; g < G; ++g) at[g] += bytes;
     }
   }
 }
@@ -339,14 +341,10 @@ SY_INLINE void with_quantised(DType type, F&& f) {
   }
 }
 
-SY_INLINE std::uint64_t rows16_bytes(DType type, std::uint32_t k) {
-  switch (type) {
-    case DType::q8_0: return 544ull * (k / 32);
-    case DType::q4_0: return 288ull * (k / 32);
-    case DType::q4_k: return 2368ull * (k / 256);
-    case DType::q5_k: return 2880ull * (k / 256);
-    default: return 3360ull * (k / 256);
-  }
+SY_INLINE std::uint64_t input_row_bytes(std::uint32_t k) { return rounded_row_bytes(k); }
+// x[0 .. 32) as elements [first, first + 32) of a rounded row of k.
+SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t k, std::uint32_t first) {
+  round_block(x, reinterpret_cast<std::int8_t*>(row) + first, row + k + first / 32 * sizeof(RoundedBlock));
 }
 
 // Pairs of groups [w[0]] and [w[1]] times `rows` rounded rows: emit(row, g, sixteen products) in rising order of rows.

@@ -1,86 +1,68 @@
-// CPU kernels are compiled once per instruction set; a launch.cpp lists the copies with SY_CPU_KERNELS.
+// CPU kernels are compiled once per instruction set (sets.table); a launch.cpp lists the copies with SY_CPU_KERNELS.
 //
 //   // rmsnorm/cpu/rmsnorm.cpp: includes only hal/call.h, <cmath>, <cstdint>, <cstring> and kernels/common/cpu/*.h
 //   namespace switchyard::kernels::SY_ISA { void rmsnorm(const hal::CallArgs* a) { ... tiles a->first_tile .. a->last_tile } }
 //   // rmsnorm/cpu/launch.cpp
-//   SY_CPU_DECLARE(rmsnorm)
-//   template <int I> Status lower(...) { static constexpr hal::Call table[] = SY_CPU_TABLE(rmsnorm); launch.call = table[I]; ... }
+//   SY_CPU_DECLARE(f32, rmsnorm)
+//   template <int I> Status lower(...) { static constexpr auto table = SY_CPU_TABLE(f32, rmsnorm); launch.call = table[I]; ... }
+//   void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, refuse, lower); }
 #pragma once
+#include <string_view>
+#include <utility>
+
+#include "cpu_sets.h"
 #include "hal/kernels.h"
 #include "kernels/common/cpu/rows.h"
+#include "kernels/op.h"
 
 namespace switchyard::kernels {
 
-// The best index into SY_CPU_TABLE for a device.
-inline int isa_of(const hal::Info& info) {
-#if defined(__x86_64__)
-  return info.has_feature("avx512") ? 2 : info.has_feature("avx2") ? 1 : 0;
-#else
-  (void)info;
-  return 0;
-#endif
+inline bool has_words(const CpuSet& set, const Info& info) {
+  for (const char* word : set.words)
+    if (word && !info.has_feature(word)) return false;
+  return true;
 }
 
-inline CpuRows cpu_rows(const hal::Dim& dim) { return {dim.symbol, static_cast<std::int32_t>(dim.max)}; }
+// The best index into SY_CPU_TABLE(f32, ...) for a device.
+inline int isa_of(const Info& info) {
+  int best = 0;
+  for (std::size_t i = 0; i < cpu_sets_f32.size(); ++i)
+    if (has_words(cpu_sets_f32[i], info)) best = static_cast<int>(i);
+  return best;
+}
+
+inline CpuRows cpu_rows(const Dim& dim) { return {dim.symbol, static_cast<std::int32_t>(dim.max)}; }
+
+// Appends Kernel entries, best first; lower_of.operator()<I>() is the function that lowers to the I-th set.
+template <std::size_t N, class LowerOf>
+void add_cpu_kernels(std::vector<Kernel>& list, const std::array<CpuSet, N>& sets, decltype(Kernel::refuse) refuse,
+                     LowerOf lower_of) {
+  auto add = [&]<int I>() {
+    std::vector<const char*> words;
+    for (const char* word : sets[I].words)
+      if (word) words.push_back(word);
+    list.push_back({sets[I].variant, Format::call, std::move(words), refuse, lower_of.template operator()<I>()});
+  };
+  [&]<int... I>(std::integer_sequence<int, I...>) { (add.template operator()<static_cast<int>(N) - 1 - I>(), ...); }
+  (std::make_integer_sequence<int, static_cast<int>(N)>{});
+}
 
 }  // namespace switchyard::kernels
 
-#if defined(__x86_64__)
-#define SY_CPU_DECLARE(function)       \
-  namespace switchyard::kernels {      \
-  namespace isa_scalar {               \
-  void function(const hal::CallArgs*); \
-  }                                    \
-  namespace isa_avx2 {                 \
-  void function(const hal::CallArgs*); \
-  }                                    \
-  namespace isa_avx512 {               \
-  void function(const hal::CallArgs*); \
-  }                                    \
+#define SY_CPU_COPY(set, function)       \
+  namespace isa_##set {                  \
+    void function(const hal::CallArgs*); \
   }
-// A table of the copies, indexed by the template argument of lower<I>().
-#define SY_CPU_TABLE(function) \
-  { &isa_scalar::function, &isa_avx2::function, &isa_avx512::function }
-// Appends Kernel entries, best first; lower is a template over the index into SY_CPU_TABLE.
-#define SY_CPU_KERNELS(list, refuse, lower)                                \
-  list.push_back({"avx512", Format::call, {"avx512"}, refuse, &lower<2>}); \
-  list.push_back({"avx2", Format::call, {"avx2"}, refuse, &lower<1>});     \
-  list.push_back({"scalar", Format::call, {}, refuse, &lower<0>})
-// Kernels on 8-bit activations, files *_int8.cpp, are compiled for other sets: what counts are the dot products of
-// bytes.
-#define SY_CPU_INT8_DECLARE(function)  \
-  namespace switchyard::kernels {      \
-  namespace isa_scalar {               \
-  void function(const hal::CallArgs*); \
-  }                                    \
-  namespace isa_avx2 {                 \
-  void function(const hal::CallArgs*); \
-  }                                    \
-  namespace isa_avxvnni {              \
-  void function(const hal::CallArgs*); \
-  }                                    \
-  namespace isa_avx512vnni {           \
-  void function(const hal::CallArgs*); \
-  }                                    \
+#define SY_CPU_ADDRESS(set, function) &isa_##set::function,
+#define SY_CPU_ONE(set, function) +1
+#define SY_CPU_DECLARE(form, function)      \
+  namespace switchyard::kernels {           \
+  SY_CPU_SETS_##form(SY_CPU_COPY, function) \
   }
-#define SY_CPU_INT8_TABLE(function) \
-  { &isa_scalar::function, &isa_avx2::function, &isa_avxvnni::function, &isa_avx512vnni::function }
-#define SY_CPU_INT8_KERNELS(list, refuse, lower)                                           \
-  list.push_back({"int8_avx512vnni", Format::call, {"avx512_vnni"}, refuse, &lower<3>});   \
-  list.push_back({"int8_avxvnni", Format::call, {"avx2", "avx_vnni"}, refuse, &lower<2>}); \
-  list.push_back({"int8_avx2", Format::call, {"avx2"}, refuse, &lower<1>});                \
-  list.push_back({"int8_scalar", Format::call, {}, refuse, &lower<0>})
-#else
-#define SY_CPU_DECLARE(function)       \
-  namespace switchyard::kernels {      \
-  namespace isa_scalar {               \
-  void function(const hal::CallArgs*); \
-  }                                    \
+// The copies of a function, indexed by the template argument of lower<I>().
+#define SY_CPU_TABLE(form, function)                                  \
+  std::array<hal::Call, 0 SY_CPU_SETS_##form(SY_CPU_ONE, function)> { \
+    { SY_CPU_SETS_##form(SY_CPU_ADDRESS, function) }                  \
   }
-#define SY_CPU_INT8_DECLARE(function) SY_CPU_DECLARE(function)
-#define SY_CPU_INT8_TABLE(function) SY_CPU_TABLE(function)
-#define SY_CPU_INT8_KERNELS(list, refuse, lower) list.push_back({"int8_scalar", Format::call, {}, refuse, &lower<0>})
-#define SY_CPU_TABLE(function) \
-  { &isa_scalar::function }
-#define SY_CPU_KERNELS(list, refuse, lower) list.push_back({"scalar", Format::call, {}, refuse, &lower<0>})
-#endif
+#define SY_CPU_KERNELS(form, list, refusal, lowering) \
+  add_cpu_kernels(list, cpu_sets_##form, refusal, []<int I>() -> decltype(Kernel::lower) { return &lowering<I>; })

@@ -4,7 +4,7 @@
 
 namespace switchyard::kernels::SY_ISA {
 
-void round_rows(const hal::CallArgs* a) {
+void round_rows_int8(const hal::CallArgs* a) {
   const std::uint32_t k = static_cast<const RoundParams*>(a->args)->k;
   for (std::uint64_t t = a->first_tile; t < a->last_tile; ++t) {
     auto* row = static_cast<std::int8_t*>(a->pointers[1]) + t * rounded_row_bytes(k);

@@ -4,7 +4,7 @@
 #include "kernels/dequantize/cpu/params.h"
 #include "kernels/dequantize/dequantize.h"
 
-SY_CPU_DECLARE(dequantize)
+SY_CPU_DECLARE(f32, dequantize)
 
 namespace switchyard::kernels::dequantize {
 namespace {
@@ -16,7 +16,7 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims) {
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(dequantize);
+  static constexpr auto table = SY_CPU_TABLE(f32, dequantize);
   const Node& n = s.nodes[index];
   Launch l;
   l.call = table[I];
@@ -35,6 +35,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, nullptr, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, nullptr, lower); }
 
 }  // namespace switchyard::kernels::dequantize

@@ -3,7 +3,7 @@
 #include "kernels/embedding/cpu/params.h"
 #include "kernels/embedding/embedding.h"
 
-SY_CPU_DECLARE(embedding)
+SY_CPU_DECLARE(f32, embedding)
 
 namespace switchyard::kernels::embedding {
 namespace {
@@ -14,8 +14,8 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
 }
 
 template <int I>
-Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(embedding);
+Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {
+  static constexpr auto table = SY_CPU_TABLE(f32, embedding);
   const Node& n = s.nodes[index];
   Launch l;
   l.call = table[I];
@@ -26,7 +26,7 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
   p.width = static_cast<std::uint32_t>(shape_of(s, n.in[0], 1));
   p.dtype = static_cast<std::uint32_t>(s.values[n.in[0]].dtype);
   p.scale = n.attrs_as<Attrs>().scale;
-  if (kept_as_rows16(s, n.in[0])) {
+  if (kept_as_rows16(s, n.in[0], info)) {
     HAL_CHECK(add_rows16(s, n.in[0], lowered));
     p.group_bytes = static_cast<std::uint32_t>(rows16_group_bytes(s.values[n.in[0]].dtype, p.width));
   }
@@ -38,6 +38,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, nullptr, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, nullptr, lower); }
 
 }  // namespace switchyard::kernels::embedding

@@ -8,12 +8,14 @@
 #include "kernels/expert_gemm/cpu/params.h"
 #include "kernels/expert_gemm/expert_gemm.h"
 
-SY_CPU_DECLARE(expert_plan)
-SY_CPU_DECLARE(expert_hidden)
-SY_CPU_DECLARE(expert_down)
-SY_CPU_DECLARE(expert_sum)
-SY_CPU_INT8_DECLARE(expert_hidden_int8)
-SY_CPU_INT8_DECLARE(expert_down_int8)
+SY_CPU_DECLARE(f32, expert_plan)
+SY_CPU_DECLARE(f32, expert_hidden)
+SY_CPU_DECLARE(f32, expert_down)
+SY_CPU_DECLARE(f32, expert_sum)
+SY_CPU_DECLARE(int8, expert_hidden_int8)
+SY_CPU_DECLARE(int8, expert_down_int8)
+SY_CPU_DECLARE(bf16, expert_hidden_bf16)
+SY_CPU_DECLARE(bf16, expert_down_bf16)
 
 namespace switchyard::kernels::expert_gemm {
 namespace {
@@ -45,8 +47,8 @@ struct Calls {
   hal::Call plan, hidden, down, sum;
 };
 
-Status lower_as(const Segment& s, std::uint32_t index, Lowered& lowered, const Calls& calls, int rounded_isa) {
-  const bool rounded = rounded_isa >= 0;
+Status lower_as(const Segment& s, std::uint32_t index, Lowered& lowered, const Calls& calls, const Rounding* rounding) {
+  const bool rounded = rounding != nullptr;
   const Node& n = s.nodes[index];
   const Dim rows = s.values[n.in[0]].shape[0], choices = s.values[n.in[1]].shape[1];
   CpuParams p{};
@@ -69,10 +71,10 @@ Status lower_as(const Segment& s, std::uint32_t index, Lowered& lowered, const C
   auto x = n.in[0];
   if (rounded) {
     for (auto v : {n.in[3], n.in[4], n.in[5]}) HAL_CHECK(add_rows16(s, v, lowered));
-    x = add_round_rows(s, x, rounded_isa, lowered);
+    x = add_round_rows(s, x, *rounding, lowered);
   }
   auto plan = temporary(DType::i32, {Dim::fixed(plan_entries(p.slots) + rows.max * choices.max)});
-  auto hidden = rounded ? temporary(DType::u8, {rows, choices, Dim::fixed(rounded_row_bytes(p.inner))})
+  auto hidden = rounded ? temporary(DType::u8, {rows, choices, Dim::fixed(rounding->row_bytes(p.inner))})
                         : temporary(DType::f32, {rows, choices, Dim::fixed(p.inner)});
   auto parts = temporary(DType::f32, {rows, choices, Dim::fixed(p.width)});
 
@@ -100,42 +102,63 @@ Status lower_as(const Segment& s, std::uint32_t index, Lowered& lowered, const C
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call plan[] = SY_CPU_TABLE(expert_plan);
-  static constexpr hal::Call hidden[] = SY_CPU_TABLE(expert_hidden);
-  static constexpr hal::Call down[] = SY_CPU_TABLE(expert_down);
-  static constexpr hal::Call sum[] = SY_CPU_TABLE(expert_sum);
-  return lower_as(s, index, lowered, {plan[I], hidden[I], down[I], sum[I]}, -1);
+  static constexpr auto plan = SY_CPU_TABLE(f32, expert_plan);
+  static constexpr auto hidden = SY_CPU_TABLE(f32, expert_hidden);
+  static constexpr auto down = SY_CPU_TABLE(f32, expert_down);
+  static constexpr auto sum = SY_CPU_TABLE(f32, expert_sum);
+  return lower_as(s, index, lowered, {plan[I], hidden[I], down[I], sum[I]}, nullptr);
 }
 
+// The launches before and after the products are those of the best f32 set.
+Status lower_rounded(const Segment& s, std::uint32_t index, const Info& info, hal::Call hidden, hal::Call down,
+                     const Rounding& rounding, Lowered& lowered) {
+  static constexpr auto plan = SY_CPU_TABLE(f32, expert_plan);
+  static constexpr auto sum = SY_CPU_TABLE(f32, expert_sum);
+  const auto other = static_cast<std::size_t>(isa_of(info));
+  return lower_as(s, index, lowered, {plan[other], hidden, down, sum[other]}, &rounding);
+}
 template <int I>
 Status lower_int8(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {
-  static constexpr hal::Call plan[] = SY_CPU_TABLE(expert_plan);
-  static constexpr hal::Call hidden[] = SY_CPU_INT8_TABLE(expert_hidden_int8);
-  static constexpr hal::Call down[] = SY_CPU_INT8_TABLE(expert_down_int8);
-  static constexpr hal::Call sum[] = SY_CPU_TABLE(expert_sum);
-  const int other = isa_of(info);
-  return lower_as(s, index, lowered, {plan[other], hidden[I], down[I], sum[other]}, I);
+  static constexpr auto hidden = SY_CPU_TABLE(int8, expert_hidden_int8);
+  static constexpr auto down = SY_CPU_TABLE(int8, expert_down_int8);
+  return lower_rounded(s, index, info, hidden[I], down[I], rounding_int8(I), lowered);
+}
+template <int I>
+Status lower_bf16(const Segment& s, std::uint32_t index, const Info& info, Lowered& lowered) {
+  static constexpr auto hidden = SY_CPU_TABLE(bf16, expert_hidden_bf16);
+  static constexpr auto down = SY_CPU_TABLE(bf16, expert_down_bf16);
+  return lower_rounded(s, index, info, hidden[I], down[I], rounding_bf16(I), lowered);
 }
 
-std::optional<std::string> refuse_int8(const Segment& s, const Node& n, const Info&) {
+std::optional<std::string> refuse_rounded(const Segment& s, const Node& n, const Info& info, bool bf16) {
   if (n.attrs_as<Attrs>().activations != Activations::rounded) return "asked for exact activations";
-  for (auto v : {n.in[3], n.in[4], n.in[5]})
-    if (v != no_value && !kept_as_rows16(s, v)) return "no quantised weights, or others compute exactly on them";
+  for (auto v : {n.in[3], n.in[4], n.in[5]}) {
+    if (v == no_value) continue;
+    if ((s.values[v].dtype == DType::bf16) != bf16) return bf16 ? "not all weights are bf16" : "bf16 weights";
+    if (!kept_as_rows16(s, v, info)) return "not a type of rows16, or others compute exactly on them";
+  }
   if (shape_of(s, n.in[5], 2) % 32 != 0) return "the inner dimension is no multiple of 32";
   return std::nullopt;
+}
+std::optional<std::string> refuse_int8(const Segment& s, const Node& n, const Info& info) {
+  return refuse_rounded(s, n, info, false);
+}
+std::optional<std::string> refuse_bf16(const Segment& s, const Node& n, const Info& info) {
+  return refuse_rounded(s, n, info, true);
 }
 
 // Weights that other nodes keep as rows16 are not there in their own form.
 std::optional<std::string> refuse_exact(const Segment& s, const Node& n, const Info& info) {
-  if (!n.variant.empty() || refuse_int8(s, n, info)) return std::nullopt;
-  return "the weights are kept for 8-bit activations";
+  if (!n.variant.empty() || (refuse_int8(s, n, info) && refuse_bf16(s, n, info))) return std::nullopt;
+  return "the weights are kept for rounded activations";
 }
 
 }  // namespace
 
 void add_cpu(std::vector<Kernel>& list) {
-  SY_CPU_INT8_KERNELS(list, refuse_int8, lower_int8);
-  SY_CPU_KERNELS(list, refuse_exact, lower);
+  SY_CPU_KERNELS(bf16, list, refuse_bf16, lower_bf16);
+  SY_CPU_KERNELS(int8, list, refuse_int8, lower_int8);
+  SY_CPU_KERNELS(f32, list, refuse_exact, lower);
 }
 
 }  // namespace switchyard::kernels::expert_gemm

@@ -1,55 +1,8 @@
-// Tile i: weight rows [32 i, 32 i + 32) against every row; with w_up, rows [16 i, 16 i + 16) of both matrices.
-#include "hal/call.h"
 #include "kernels/common/cpu/int8.h"
-#include "kernels/common/cpu/math.h"
-#include "kernels/gemm/cpu/params.h"
+#include "kernels/gemm/cpu/rounded.h"
 
 namespace switchyard::kernels::SY_ISA {
 
-void gemm_int8(const hal::CallArgs* a) {
-  const auto& p = *static_cast<const kernels::gemm::CpuParams*>(a->args);
-  const std::int64_t rows = row_count(p.rows, a->dims);
-  const auto* x = static_cast<const Byte*>(a->pointers[0]);
-  const auto* gate = static_cast<const Byte*>(a->pointers[1]);
-  const auto* up = static_cast<const Byte*>(a->pointers[2]);
-  const auto* bias = static_cast<const float*>(a->pointers[3]);
-  const auto* residual = static_cast<const float*>(a->pointers[4]);
-  auto* y = static_cast<float*>(a->pointers[5]);
-  const auto type = static_cast<DType>(p.dtype);
-  const std::uint64_t group = rows16_bytes(type, p.k), stride = rounded_row_bytes(p.k);
-  const std::uint32_t groups = (p.n + 15) / 16;
-  for (std::uint32_t tile = a->first_tile; tile < a->last_tile; ++tile) {
-    const std::uint32_t first = up ? tile : 2 * tile, second = up || first + 1 == groups ? first : first + 1;
-    const Byte* const w[2] = {gate + first * group, (up ? up : gate) + second * group};
-    auto finish = [&](std::int64_t t, std::uint32_t n, const float* v) SY_LAMBDA {
-      const std::uint64_t at = static_cast<std::uint64_t>(t) * p.n + n;
-      const std::uint32_t count = p.n - n < 16 ? p.n - n : 16;
-      float sum[16];
-      for (int i = 0; i < 16; ++i) sum[i] = v[i];
-      if (bias)
-        for (std::uint32_t i = 0; i < count; ++i) sum[i] += bias[n + i];
-      if (count == 16 && residual)
-        for (int i = 0; i < 16; ++i)
-          y[at + static_cast<std::uint64_t>(i)] = p.scale * sum[i] + residual[at + static_cast<std::uint64_t>(i)];
-      else if (count == 16)
-        for (int i = 0; i < 16; ++i) y[at + static_cast<std::uint64_t>(i)] = p.scale * sum[i];
-      else
-        for (std::uint32_t i = 0; i < count; ++i)
-          y[at + i] = residual ? p.scale * sum[i] + residual[at + i] : p.scale * sum[i];
-    };
-    multiply_pair(
-        type, w, p.k, rows, [&](std::int64_t t) SY_LAMBDA { return x + static_cast<std::uint64_t>(t) * stride; },
-        [&](std::int64_t t, const float* one, const float* other) SY_LAMBDA {
-          if (up) {
-            float h[16];
-            for (int i = 0; i < 16; ++i) h[i] = silu(one[i]) * other[i];
-            finish(t, first * 16, h);
-            return;
-          }
-          finish(t, first * 16, one);
-          if (second != first) finish(t, second * 16, other);
-        });
-  }
-}
+void gemm_int8(const hal::CallArgs* a) { gemm_rounded(a); }
 
 }  // namespace switchyard::kernels::SY_ISA

@@ -5,8 +5,9 @@
 #include "kernels/gemm/cpu/params.h"
 #include "kernels/gemm/gemm.h"
 
-SY_CPU_DECLARE(gemm)
-SY_CPU_INT8_DECLARE(gemm_int8)
+SY_CPU_DECLARE(f32, gemm)
+SY_CPU_DECLARE(int8, gemm_int8)
+SY_CPU_DECLARE(bf16, gemm_bf16)
 
 namespace switchyard::kernels::gemm {
 namespace {
@@ -38,42 +39,59 @@ Launch launch_of(const Segment& s, const Node& n, const char* entry, hal::Call c
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(gemm);
+  static constexpr auto table = SY_CPU_TABLE(f32, gemm);
   const Node& n = s.nodes[index];
   lowered.launches.push_back(launch_of(s, n, "gemm", table[I], n.in[0]));
   return ok();
 }
 
 // A weight that other nodes keep as rows16 is not there in its own form.
-std::optional<std::string> refuse_exact(const Segment& s, const Node& n, const Info&) {
+std::optional<std::string> refuse_exact(const Segment& s, const Node& n, const Info& info) {
   for (auto v : {n.in[1], n.in[2]})
-    if (kept_as_rows16(s, v)) return "the weights are kept for 8-bit activations";
+    if (kept_as_rows16(s, v, info)) return "the weights are kept for rounded activations";
   return std::nullopt;
 }
 
-std::optional<std::string> refuse_int8(const Segment& s, const Node& n, const Info&) {
+std::optional<std::string> refuse_rounded(const Segment& s, const Node& n, const Info& info, bool bf16) {
   if (n.attrs_as<Attrs>().activations != Activations::rounded) return "asked for exact activations";
+  if ((s.values[n.in[1]].dtype == DType::bf16) != bf16) return bf16 ? "no bf16 weights" : "bf16 weights";
   for (auto v : {n.in[1], n.in[2]})
-    if (v != no_value && !kept_as_rows16(s, v)) return "no quantised weights, or others compute exactly on them";
+    if (v != no_value && !kept_as_rows16(s, v, info)) return "not a type of rows16, or others compute exactly on them";
   return std::nullopt;
 }
+std::optional<std::string> refuse_int8(const Segment& s, const Node& n, const Info& info) {
+  return refuse_rounded(s, n, info, false);
+}
+std::optional<std::string> refuse_bf16(const Segment& s, const Node& n, const Info& info) {
+  return refuse_rounded(s, n, info, true);
+}
 
-template <int I>
-Status lower_int8(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_INT8_TABLE(gemm_int8);
+Status lower_rounded(const Segment& s, std::uint32_t index, const char* entry, hal::Call call, const Rounding& rounding,
+                     Lowered& lowered) {
   const Node& n = s.nodes[index];
   HAL_CHECK(add_rows16(s, n.in[1], lowered));
   HAL_CHECK(add_rows16(s, n.in[2], lowered));
-  const auto rounded = add_round_rows(s, n.in[0], I, lowered);
-  lowered.launches.push_back(launch_of(s, n, "gemm_int8", table[I], rounded));
+  const auto rounded = add_round_rows(s, n.in[0], rounding, lowered);
+  lowered.launches.push_back(launch_of(s, n, entry, call, rounded));
   return ok();
+}
+template <int I>
+Status lower_int8(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
+  static constexpr auto table = SY_CPU_TABLE(int8, gemm_int8);
+  return lower_rounded(s, index, "gemm_int8", table[I], rounding_int8(I), lowered);
+}
+template <int I>
+Status lower_bf16(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
+  static constexpr auto table = SY_CPU_TABLE(bf16, gemm_bf16);
+  return lower_rounded(s, index, "gemm_bf16", table[I], rounding_bf16(I), lowered);
 }
 
 }  // namespace
 
 void add_cpu(std::vector<Kernel>& list) {
-  SY_CPU_INT8_KERNELS(list, refuse_int8, lower_int8);
-  SY_CPU_KERNELS(list, refuse_exact, lower);
+  SY_CPU_KERNELS(bf16, list, refuse_bf16, lower_bf16);
+  SY_CPU_KERNELS(int8, list, refuse_int8, lower_int8);
+  SY_CPU_KERNELS(f32, list, refuse_exact, lower);
 }
 
 }  // namespace switchyard::kernels::gemm

@@ -2,7 +2,7 @@
 #include "kernels/rmsnorm/cpu/params.h"
 #include "kernels/rmsnorm/rmsnorm.h"
 
-SY_CPU_DECLARE(rmsnorm)
+SY_CPU_DECLARE(f32, rmsnorm)
 
 namespace switchyard::kernels::rmsnorm {
 namespace {
@@ -17,7 +17,7 @@ std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) 
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(rmsnorm);
+  static constexpr auto table = SY_CPU_TABLE(f32, rmsnorm);
   const Node& n = s.nodes[index];
   const auto at = n.attrs_as<Attrs>();
   Launch l;
@@ -39,6 +39,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, refuse, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, refuse, lower); }
 
 }  // namespace switchyard::kernels::rmsnorm

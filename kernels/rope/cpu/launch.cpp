@@ -2,7 +2,7 @@
 #include "kernels/rope/cpu/params.h"
 #include "kernels/rope/rope.h"
 
-SY_CPU_DECLARE(rope)
+SY_CPU_DECLARE(f32, rope)
 
 namespace switchyard::kernels::rope {
 namespace {
@@ -17,7 +17,7 @@ std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) 
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(rope);
+  static constexpr auto table = SY_CPU_TABLE(f32, rope);
   const Node& n = s.nodes[index];
   const auto at = n.attrs_as<Attrs>();
   Launch l;
@@ -33,6 +33,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, refuse, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, refuse, lower); }
 
 }  // namespace switchyard::kernels::rope

@@ -2,7 +2,7 @@
 #include "kernels/router_topk/cpu/params.h"
 #include "kernels/router_topk/router_topk.h"
 
-SY_CPU_DECLARE(router_topk)
+SY_CPU_DECLARE(f32, router_topk)
 
 namespace switchyard::kernels::router_topk {
 namespace {
@@ -14,7 +14,7 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(router_topk);
+  static constexpr auto table = SY_CPU_TABLE(f32, router_topk);
   const Node& n = s.nodes[index];
   Launch l;
   l.call = table[I];
@@ -32,6 +32,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, nullptr, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, nullptr, lower); }
 
 }  // namespace switchyard::kernels::router_topk

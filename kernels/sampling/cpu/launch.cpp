@@ -4,7 +4,7 @@
 #include "kernels/sampling/cpu/params.h"
 #include "kernels/sampling/sampling.h"
 
-SY_CPU_DECLARE(sampling)
+SY_CPU_DECLARE(f32, sampling)
 
 namespace switchyard::kernels::sampling {
 namespace {
@@ -15,7 +15,7 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(sampling);
+  static constexpr auto table = SY_CPU_TABLE(f32, sampling);
   const Node& n = s.nodes[index];
   const Attrs attrs = n.attrs_as<Attrs>();
   Launch l;
@@ -40,6 +40,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, nullptr, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, nullptr, lower); }
 
 }  // namespace switchyard::kernels::sampling

@@ -2,7 +2,7 @@
 #include "kernels/selective_scan/cpu/params.h"
 #include "kernels/selective_scan/selective_scan.h"
 
-SY_CPU_DECLARE(selective_scan)
+SY_CPU_DECLARE(f32, selective_scan)
 
 namespace switchyard::kernels::selective_scan {
 namespace {
@@ -21,7 +21,7 @@ std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) 
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(selective_scan);
+  static constexpr auto table = SY_CPU_TABLE(f32, selective_scan);
   const Node& n = s.nodes[index];
   Launch l;
   l.call = table[I];
@@ -38,6 +38,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, refuse, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, refuse, lower); }
 
 }  // namespace switchyard::kernels::selective_scan

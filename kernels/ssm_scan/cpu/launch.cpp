@@ -2,7 +2,7 @@
 #include "kernels/ssm_scan/cpu/params.h"
 #include "kernels/ssm_scan/ssm_scan.h"
 
-SY_CPU_DECLARE(ssm_scan)
+SY_CPU_DECLARE(f32, ssm_scan)
 
 namespace switchyard::kernels::ssm_scan {
 namespace {
@@ -23,7 +23,7 @@ std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) 
 
 template <int I>
 Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowered) {
-  static constexpr hal::Call table[] = SY_CPU_TABLE(ssm_scan);
+  static constexpr auto table = SY_CPU_TABLE(f32, ssm_scan);
   const Node& n = s.nodes[index];
   const auto at = n.attrs_as<Attrs>();
   Launch l;
@@ -41,6 +41,6 @@ Status lower(const Segment& s, std::uint32_t index, const Info&, Lowered& lowere
 
 }  // namespace
 
-void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(list, refuse, lower); }
+void add_cpu(std::vector<Kernel>& list) { SY_CPU_KERNELS(f32, list, refuse, lower); }
 
 }  // namespace switchyard::kernels::ssm_scan

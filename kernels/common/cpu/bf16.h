@@ -1,0 +1,75 @@
+// Products of bf16 weights as rows16 (kernels/common/rows16.h) with rows rounded to bf16, in the processor's dot
+// product of pairs: total = total + x[2 j] w[2 j] + x[2 j + 1] w[2 j + 1] for rising j, subnormals as zero, in f32. A
+// row's result has the same bits whatever rows stand beside it. The same names as int8.h, for the same kernels.
+#pragma once
+#include "kernels/common/cpu/dequant.h"
+#include "kernels/common/cpu/rows16_layout.h"
+
+namespace switchyard::kernels::SY_ISA {
+
+SY_INLINE std::uint64_t input_row_bytes(std::uint32_t k) { return 2ull * k; }
+// x[0 .. 32) as elements [first, first + 32) of a rounded row: nearest, ties to even.
+SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t, std::uint32_t first) {
+  const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x));
+  std::memcpy(row + 2 * first, &both, 64);
+}
+
+constexpr unsigned most_rows = 12;  // 24 totals in registers
+
+// Two groups times C rows: out[(g * most_rows + c) * 16 + lane].
+template <unsigned C>
+static __attribute__((noinline)) void store_bf16(const Byte* const (&w)[2], std::uint32_t k, const Byte* const* row,
+                                                 float* out) {
+  __m512 total[2][C];
+#pragma GCC unroll 2
+  for (unsigned g = 0; g < 2; ++g)
+#pragma GCC unroll 12
+    for (unsigned c = 0; c < C; ++c) total[g][c] = _mm512_setzero_ps();
+  // With few rows the weights come from memory; see read_ahead of int8.h.
+  constexpr std::uint32_t ahead = 4096;
+  for (std::uint32_t j = 0; j < k / 2; ++j) {
+    __m512bh v[2];
+#pragma GCC unroll 2
+    for (unsigned g = 0; g < 2; ++g) {
+      if constexpr (C <= 8) __builtin_prefetch(w[g] + 64 * j + ahead);
+      std::memcpy(&v[g], w[g] + 64 * j, 64);
+    }
+#pragma GCC unroll 12
+    for (unsigned c = 0; c < C; ++c) {
+      std::int32_t pair;
+      std::memcpy(&pair, row[c] + 4 * j, 4);
+      const auto x = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 2
+      for (unsigned g = 0; g < 2; ++g) total[g][c] = _mm512_dpbf16_ps(total[g][c], v[g], x);
+    }
+  }
+#pragma GCC unroll 2
+  for (unsigned g = 0; g < 2; ++g)
+#pragma GCC unroll 12
+    for (unsigned c = 0; c < C; ++c) _mm512_storeu_ps(out + (g * most_rows + c) * 16, total[g][c]);
+}
+
+// Pairs of groups w[0] and w[1] times `rows` rounded rows: emit(row, sixteen products of w[0], of w[1]) in rising
+// order.
+template <class Row, class Emit>
+SY_INLINE void multiply_pair(DType, const Byte* const (&w)[2], std::uint32_t k, std::int64_t rows, Row&& row_at,
+                             Emit&& emit) {
+  using Store = void (*)(const Byte* const(&)[2], std::uint32_t, const Byte* const*, float*);
+  static constexpr Store by_count[] = {nullptr,        store_bf16<1>,  store_bf16<2>, store_bf16<3>, store_bf16<4>,
+                                       store_bf16<5>,  store_bf16<6>,  store_bf16<7>, store_bf16<8>, store_bf16<9>,
+                                       store_bf16<10>, store_bf16<11>, store_bf16<12>};
+  float out[2 * most_rows * 16];
+  unsigned count = 0;
+  for (std::int64_t first = 0; first < rows; first += count) {
+    const std::int64_t left = rows - first;
+    count = left < most_rows ? static_cast<unsigned>(left) : most_rows;
+    // Two halves rather than nearly all and a rest, which would leave the multipliers waiting.
+    if (left > most_rows && left < 2 * most_rows) count = static_cast<unsigned>(left + 1) / 2;
+    const Byte* row[most_rows];
+    for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
+    by_count[count](w, k, row, out);
+    for (unsigned c = 0; c < count; ++c) emit(first + c, out + c * 16, out + (most_rows + c) * 16);
+  }
+}
+
+}  // namespace switchyard::kernels::SY_ISA
