@@ -1,6 +1,9 @@
 // The two halves of `bench`: a whole model, or the table of ops.
 #pragma once
+#include <nlohmann/json_fwd.hpp>
+
 #include "cli/generate.h"
+#include "probes/profile.h"
 
 namespace switchyard::cli {
 
@@ -20,5 +23,9 @@ struct Spread {
   std::vector<double> samples;
 };
 Spread spread_of(std::vector<double> samples);
+
+// The limits a bench measured in its own run, as an object of its "limits" and as a line of text.
+nlohmann::json limits_json(const std::string& device, const probes::DeviceProfile& rates);
+std::string limits_text(const probes::DeviceProfile& rates);
 
 }  // namespace switchyard::cli

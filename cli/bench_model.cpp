@@ -168,14 +168,9 @@ void bench_model(const BenchArguments& a, const Global& global) {
                        {"limit", t.limit.memory > t.limit.compute ? "memory" : "compute"}});
   }
   json rates = json::array();
-  for (const auto& [device, r] : limits.rates())
-    rates.push_back({{"device", device},
-                     {"read_bytes_per_second", r.read.per_second},
-                     {"stream_bytes_per_second", r.stream.per_second},
-                     {"flops_per_second", r.compute.per_second},
-                     {"ops_per_second_8bit", r.compute8.per_second}});
+  for (const auto& [device, r] : limits.rates()) rates.push_back(limits_json(device, r));
   if (global.json) {
-    json out{{"schema", "switchyard.bench/1"},
+    json out{{"schema", "switchyard.bench/2"},
              {"model", engine->model().name},
              {"seeded", engine->model().seeded},
              {"results", results},
@@ -188,9 +183,7 @@ void bench_model(const BenchArguments& a, const Global& global) {
   std::printf("%s on %s: loaded in %.2f s, peak memory %.2f GB\n", engine->model().name.c_str(), devices.c_str(), load,
               static_cast<double>(usage.ru_maxrss) * 1024 / 1e9);
   for (const auto& [device, r] : limits.rates())
-    std::printf("%s in this run: reads %.1f GB/s, streams %.1f GB/s, f32 %.1f GFLOP/s, 8-bit %.1f GOP/s\n",
-                device.c_str(), r.read.per_second / 1e9, r.stream.per_second / 1e9, r.compute.per_second / 1e9,
-                r.compute8.per_second / 1e9);
+    std::printf("%s in this run: %s\n", device.c_str(), limits_text(r).c_str());
   std::printf("%-10s %12s %12s %12s  %10s   tokens/s, %lld runs; %% of the least time by those rates\n", "test",
               "median", "min", "max", "of limit", static_cast<long long>(a.repeats));
   for (const json& r : results) {

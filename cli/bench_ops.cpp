@@ -55,21 +55,13 @@ void bench_ops(const BenchArguments& a, const Global& global) {
     probes::DeviceProfile rates;
     check(probes::measure_rates(*device, effort, rates,
                                 [&](const std::string& what) { progress(id + " " + what, 0.0); }));
-    const double read = rates.read.per_second / 1e9, stream = rates.stream.per_second / 1e9,
-                 compute = rates.compute.per_second / 1e9, compute8 = rates.compute8.per_second / 1e9;
-    limits.push_back({{"device", id},
-                      {"read_gb_per_second", read},
-                      {"stream_gb_per_second", stream},
-                      {"gflop_per_second", compute},
-                      {"gop_per_second_8bit", compute8}});
+    limits.push_back(limits_json(id, rates));
     if (!global.json)
-      std::printf(
-          "\n%s  %s\nlimits in this run: reads %.1f GB/s, streams %.1f GB/s, f32 %.1f GFLOP/s, 8-bit %.1f GOP/s; "
-          "caches are emptied before each sample\n%-16s %-44s %12s %9s %9s %10s\n",
-          id.c_str(), device->info().name.c_str(), read, stream, compute, compute8, "op", "case", "median", "GB/s",
-          "GFLOP/s", "% of limit");
+      std::printf("\n%s  %s\nin this run: %s; caches are emptied before each sample\n%-16s %-44s %12s %9s %9s %10s\n",
+                  id.c_str(), device->info().name.c_str(), limits_text(rates).c_str(), "op", "case", "median", "GB/s",
+                  "GFLOP/s", "% of limit");
     for (const probes::OpEntry& o : entries_of(*device, a, effort)) {
-      const double memory = o.bytes / rates.bandwidth(), arithmetic = o.flops / rates.arithmetic(o.rounded);
+      const double memory = o.bytes / rates.bandwidth(), arithmetic = o.flops / rates.most_arithmetic(o.products);
       const bool by_memory = memory > arithmetic;
       const double percent = 100 * std::max(memory, arithmetic) / o.seconds.median;
       const std::string op = o.op.substr(0, o.op.find('@'));
@@ -96,7 +88,7 @@ void bench_ops(const BenchArguments& a, const Global& global) {
   if (results.empty()) fail(failed, "no case was measured; the reasons are above");
   if (global.json)
     std::printf("%s\n",
-                json{{"schema", "switchyard.bench_ops/1"}, {"limits", limits}, {"results", results}}.dump(2).c_str());
+                json{{"schema", "switchyard.bench_ops/2"}, {"limits", limits}, {"results", results}}.dump(2).c_str());
 }
 
 }  // namespace switchyard::cli

@@ -14,13 +14,16 @@ struct Arguments {
 
 double gb(double bytes_per_second) { return bytes_per_second / 1e9; }
 
+using kernels::Products;
+
 void print_table(const probes::Profile& profile) {
-  std::printf("%-12s %12s %12s %14s %14s %12s %12s %12s\n", "device", "read", "stream", "f32", "8-bit", "launch",
-              "to device", "to host");
+  std::printf("%-12s %12s %12s %14s %14s %14s %12s %12s %12s\n", "device", "read", "stream", "f32", "int8", "bf16",
+              "launch", "to device", "to host");
   for (const probes::DeviceProfile& d : profile.devices) {
-    std::printf("%-12s %7.1f GB/s %7.1f GB/s %7.1f GFLOP/s %9.1f GOP/s %9.1f us %7.1f GB/s %7.1f GB/s\n", d.id.c_str(),
-                gb(d.read.per_second), gb(d.stream.per_second), d.compute.per_second / 1e9, d.compute8.per_second / 1e9,
-                d.launch.median * 1e6, d.to_device.gb_s(), d.to_host.gb_s());
+    std::printf("%-12s %7.1f GB/s %7.1f GB/s %7.1f GFLOP/s %9.1f GOP/s %7.1f GFLOP/s %9.1f us %7.1f GB/s %7.1f GB/s\n",
+                d.id.c_str(), gb(d.read.per_second), gb(d.stream.per_second), gb(d.arithmetic(Products::f32)),
+                gb(d.arithmetic(Products::int8)), gb(d.arithmetic(Products::bf16)), d.launch.median * 1e6,
+                d.to_device.gb_s(), d.to_host.gb_s());
     for (const std::string& note : d.notes) std::printf("    %s\n", note.c_str());
   }
   for (const probes::Link& l : profile.links)

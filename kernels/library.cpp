@@ -218,4 +218,19 @@ Activations activations_of(const Node& node) {
   return op && op->activations ? op->activations(node) : Activations::exact;
 }
 
+std::uint32_t first_constant(const Segment& segment, const Node& node) {
+  for (auto v : node.in)
+    if (v != no_value && segment.constant(v)) return v;
+  return no_value;
+}
+
+Products products_of(const Segment& segment, const Node& node) {
+  const OpInfo* op = find_op(node.op);
+  if (op && op->products) return op->products(segment, node);
+  const std::uint32_t weights = first_constant(segment, node);
+  if (weights == no_value || activations_of(node) == Activations::exact) return Products::f32;
+  const DType type = segment.values[weights].dtype;
+  return type == DType::bf16 ? Products::bf16 : block(type).elements > 1 ? Products::int8 : Products::f32;
+}
+
 }  // namespace switchyard::kernels

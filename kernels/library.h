@@ -22,6 +22,10 @@ Status check(const Segment& segment);
 
 // What a node lets a device do to its input rows; exact for ops that have none to round.
 Activations activations_of(const Node& node);
+// Exact activations: f32. Rounded: int8 beside quantised weights, bf16 beside bf16 ones.
+Products products_of(const Segment& segment, const Node& node);
+// The first constant a node reads, its weights; no_value: none.
+std::uint32_t first_constant(const Segment& segment, const Node& node);
 
 // Sum over nodes.
 Cost cost(const Segment& segment, Dims dims);

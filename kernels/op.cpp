@@ -53,4 +53,13 @@ Status expect(const Segment& segment, const Node& node, std::size_t in, const ch
   return Error{Code::invalid_argument, what + "]"};
 }
 
+const char* to_string(Products products) {
+  switch (products) {
+    case Products::f32: return "f32";
+    case Products::int8: return "int8";
+    case Products::bf16: return "bf16";
+  }
+  return "unknown";
+}
+
 }  // namespace switchyard::kernels

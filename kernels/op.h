@@ -78,6 +78,12 @@ enum class Activations : std::int32_t {
             // scale = max |x| / 127, q = nearest integer (ties to even) of x / scale. Beside bf16 weights to bf16.
 };
 
+// What an op's products are made of; decides which of a device's limits binds it. f32: also of narrower inputs that are
+// computed on in f32. int8: bytes summed in i32. bf16: pairs summed in f32.
+enum class Products : std::int32_t { f32, int8, bf16 };
+constexpr std::size_t count_of_products = 3;
+const char* to_string(Products products);
+
 struct OpInfo {
   const char* name;  // "ssm_scan@1"
   Status (*check)(const Segment& segment, const Node& node);
@@ -91,6 +97,8 @@ struct OpInfo {
   std::optional<std::string> (*no_graph)(const Segment& segment, const Node& node) = nullptr;
   // What the node lets a device do to its input rows. Null: exact.
   Activations (*activations)(const Node& node) = nullptr;
+  // Null: of its activations and its first constant's type; see products_of().
+  Products (*products)(const Segment& segment, const Node& node) = nullptr;
   // Its CPU kernels read a constant as rows16 (kernels/common/rows16.h) as well as in its own form.
   bool reads_rows16_too = false;
 };

@@ -67,6 +67,22 @@ const Link* Profile::link(std::string_view from, std::string_view to) const {
   return it == links.end() ? nullptr : &*it;
 }
 
+namespace {
+
+double rate_of(const std::array<Rate, kernels::count_of_products>& rates, kernels::Products p) {
+  return rates[static_cast<std::size_t>(p)].per_second;
+}
+
+}  // namespace
+
+double DeviceProfile::arithmetic(kernels::Products products) const {
+  return std::max(rate_of(compute, products), rate_of(compute, kernels::Products::f32));
+}
+
+double DeviceProfile::most_arithmetic(kernels::Products products) const {
+  return std::max({arithmetic(products), rate_of(peak, products), rate_of(peak, kernels::Products::f32)});
+}
+
 std::string unit_key(const hal::Segment& segment) {
   hal::Segment s = segment;
   for (hal::Tensor& t : s.values)

@@ -1,11 +1,13 @@
 // Profile: how fast a machine is. Every number was measured here, with its circumstances; kept as JSON
-// ("switchyard.profile/1", sorted keys) and bound to machine, driver and build.
+// ("switchyard.profile/2", sorted keys) and bound to machine, driver and build.
 #pragma once
+#include <array>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "kernels/op.h"
 #include "probes/machine.h"
 
 namespace switchyard::probes {
@@ -46,7 +48,7 @@ struct OpEntry {
   std::string op, name;  // "gemm@1" and the case's name
   std::string weights;   // type of the first constant, or empty
   std::string variant;   // empty: the library's choice
-  bool rounded = false;  // activations may be rounded to 8 bits
+  kernels::Products products = kernels::Products::f32;
   std::int64_t rows = 0;
   double flops = 0, bytes = 0;
   Stat seconds;
@@ -70,11 +72,12 @@ struct UnitEntry {
 struct DeviceProfile {
   std::string id, driver, build, date;  // date: UTC, "2031-05-04T12:00:00Z"
   Rate read, stream;                    // bytes read, and read and written, per second
-  Rate compute, compute8;               // operations per second, in f32 and with activations that may be rounded
+  // Operations per second by kernels::Products: of the matrix kernels, and of registers alone. 0: not measured.
+  std::array<Rate, kernels::count_of_products> compute, peak;
   double bandwidth() const { return read.per_second > stream.per_second ? read.per_second : stream.per_second; }
-  double arithmetic(bool rounded) const {
-    return rounded && compute8.per_second > compute.per_second ? compute8.per_second : compute.per_second;
-  }
+  // What to expect of such products, and what they can reach at most; a device may always compute in f32.
+  double arithmetic(kernels::Products products) const;
+  double most_arithmetic(kernels::Products products) const;
   Stat launch;  // an almost empty program, from submit to its end as seen by the host
   CopyCurve to_device, to_host;
   std::vector<OpEntry> ops;

@@ -4,7 +4,7 @@
 namespace switchyard::probes {
 namespace {
 
-constexpr std::string_view schema = "switchyard.profile/1";
+constexpr std::string_view schema = "switchyard.profile/2";
 
 Json write(const Stat& s) {
   return {{"median", s.median}, {"min", s.min},         {"max", s.max},
@@ -29,6 +29,27 @@ CopyCurve read_curve(const Json& j) {
 Json write(const Rate& r) { return {{"per_second", r.per_second}, {"seconds", write(r.seconds)}, {"with", r.with}}; }
 Rate read_rate(const Json& j) { return {j.at("per_second"), read_stat(j.at("seconds")), j.at("with")}; }
 
+using ByProducts = std::array<Rate, kernels::count_of_products>;
+constexpr kernels::Products all_products[] = {kernels::Products::f32, kernels::Products::int8, kernels::Products::bf16};
+
+Json write(const ByProducts& rates) {
+  Json j = Json::object();
+  for (kernels::Products p : all_products)
+    if (const Rate& r = rates[static_cast<std::size_t>(p)]; r.per_second > 0) j[kernels::to_string(p)] = write(r);
+  return j;
+}
+ByProducts read_by_products(const Json& j) {
+  ByProducts rates;
+  for (kernels::Products p : all_products)
+    if (j.contains(kernels::to_string(p))) rates[static_cast<std::size_t>(p)] = read_rate(j[kernels::to_string(p)]);
+  return rates;
+}
+kernels::Products read_products(const std::string& name) {
+  for (kernels::Products p : all_products)
+    if (name == kernels::to_string(p)) return p;
+  throw std::runtime_error("products are " + name + ", expected f32, int8 or bf16");
+}
+
 Json write(const Step& s) {
   return {{"rows", s.rows}, {"sequences", s.sequences}, {"past", s.past}, {"logits", s.logits}};
 }
@@ -42,7 +63,7 @@ Json write(const DeviceProfile& d) {
          {"read", write(d.read)},
          {"stream", write(d.stream)},
          {"compute", write(d.compute)},
-         {"compute8", write(d.compute8)},
+         {"peak", write(d.peak)},
          {"launch", write(d.launch)},
          {"to_device", write(d.to_device)},
          {"to_host", write(d.to_host)},
@@ -54,7 +75,7 @@ Json write(const DeviceProfile& d) {
                         {"name", o.name},
                         {"weights", o.weights},
                         {"variant", o.variant},
-                        {"rounded", o.rounded},
+                        {"products", kernels::to_string(o.products)},
                         {"rows", o.rows},
                         {"flops", o.flops},
                         {"bytes", o.bytes},
@@ -77,15 +98,15 @@ DeviceProfile read_device(const Json& j) {
   d.date = j.at("date");
   d.read = read_rate(j.at("read"));
   d.stream = read_rate(j.at("stream"));
-  d.compute = read_rate(j.at("compute"));
-  d.compute8 = read_rate(j.at("compute8"));
+  d.compute = read_by_products(j.at("compute"));
+  d.peak = read_by_products(j.at("peak"));
   d.launch = read_stat(j.at("launch"));
   d.to_device = read_curve(j.at("to_device"));
   d.to_host = read_curve(j.at("to_host"));
   d.notes = j.at("notes").get<std::vector<std::string>>();
   for (const Json& o : j.at("ops"))
-    d.ops.push_back({o.at("op"), o.at("name"), o.at("weights"), o.at("variant"), o.at("rounded"), o.at("rows"),
-                     o.at("flops"), o.at("bytes"), read_stat(o.at("seconds"))});
+    d.ops.push_back({o.at("op"), o.at("name"), o.at("weights"), o.at("variant"), read_products(o.at("products")),
+                     o.at("rows"), o.at("flops"), o.at("bytes"), read_stat(o.at("seconds"))});
   for (const Json& u : j.at("units"))
     d.units.push_back({u.at("key"), u.at("name"), read_step(u.at("step")), u.at("resident"), u.at("scratch"),
                        read_stat(u.at("seconds"))});

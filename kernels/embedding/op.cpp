@@ -52,6 +52,7 @@ const OpInfo op_info{"embedding@1",
                      kernels,
                      nullptr,
                      nullptr,
+                     nullptr,
                      true};
 
 }  // namespace switchyard::kernels::embedding

@@ -15,16 +15,15 @@ hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels:
       continue;
     }
     kernels::Cost cost = kernels::cost(c.segment, c.dims);
-    OpEntry e{op.name,    c.name,           "", "", false, c.dims.empty() ? 0 : c.dims[0], cost.flops,
+    OpEntry e{op.name,    c.name,           "", "", kernels::Products::f32, c.dims.empty() ? 0 : c.dims[0], cost.flops,
               cost.bytes, measured->seconds};
     // As scheduler/cost looks it up: the first constant of the node that is the op.
     for (const hal::Node& n : c.segment.nodes)
       if (n.op == op.name) {
         e.variant = n.variant;
-        e.rounded = kernels::activations_of(n) == kernels::Activations::rounded;
-        for (auto v : n.in)
-          if (v != hal::no_value && c.segment.constant(v) && e.weights.empty())
-            e.weights = hal::to_string(c.segment.values[v].dtype);
+        e.products = kernels::products_of(c.segment, n);
+        if (auto v = kernels::first_constant(c.segment, n); v != hal::no_value)
+          e.weights = hal::to_string(c.segment.values[v].dtype);
         break;
       }
     entries.push_back(std::move(e));

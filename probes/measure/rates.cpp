@@ -1,41 +1,53 @@
-// Launch latency, streaming rate and arithmetic rate, all through gemm.
+// Launch latency, streaming rate and arithmetic rate, through gemm; arithmetic also from registers alone.
 #include "kernels/gemm/gemm.h"
 #include "kernels/library.h"
+#include "kernels/multiply_add/multiply_add.h"
 #include "kernels/rmsnorm/rmsnorm.h"
 #include "probes/measure/measure.h"
 
 namespace switchyard::probes {
 namespace {
 
+using kernels::Products;
+
+// Rounded activations are allowed where the products are not f32.
 hal::Segment matrix(hal::DType type, std::int64_t rows, std::int64_t k, std::int64_t n,
-                    kernels::Activations activations = kernels::Activations::exact) {
+                    Products products = Products::f32) {
   kernels::SegmentBuilder b;
   auto x = b.input(hal::DType::f32, {hal::Dim::open(kernels::sym_rows, rows, rows), hal::Dim::fixed(k)});
   kernels::gemm::Options options;
-  options.activations = activations;
+  if (products != Products::f32) options.activations = kernels::Activations::rounded;
   b.output(kernels::gemm::append(b, x, b.constant(type, {n, k}, 0, {}, nullptr), options));
   return b.take();
+}
+
+// Weight types that show what such products reach.
+std::vector<hal::DType> types_for(Products products) {
+  switch (products) {
+    case Products::int8: return {hal::DType::q4_0, hal::DType::q8_0};
+    case Products::bf16: return {hal::DType::bf16};
+    default: return {hal::DType::f32, hal::DType::q8_0};
+  }
 }
 
 struct Shape {
   std::int64_t rows, k, n;
 };
 
-// The better of two weight types by `share` of the op's cost per second. The small shape comes first: a device that
+// The best of some weight types by `share` of the op's cost per second. The small shape comes first: a device that
 // takes long for it is measured by it, another by the large one.
 hal::Result<Rate> best_rate(hal::Device& device, Shape small, Shape large, double kernels::Cost::*share,
-                            const Effort& effort, kernels::Activations activations = kernels::Activations::exact) {
+                            const Effort& effort, Products products = Products::f32) {
   Rate best;
   std::string why;
-  const bool rounded = activations == kernels::Activations::rounded;
-  for (hal::DType type : {rounded ? hal::DType::q4_0 : hal::DType::f32, hal::DType::q8_0})
+  for (hal::DType type : types_for(products))
     for (bool is_large : {false, true}) {
       const Shape& shape = is_large ? large : small;
-      hal::Segment s = matrix(type, shape.rows, shape.k, shape.n, activations);
+      hal::Segment s = matrix(type, shape.rows, shape.k, shape.n, products);
       const std::vector<std::int64_t> dims{shape.rows};
       std::string name = std::string("gemm ") + hal::to_string(type) + " T=" + std::to_string(shape.rows) +
                          " K=" + std::to_string(shape.k) + " N=" + std::to_string(shape.n) +
-                         (rounded ? ", 8-bit activations" : "");
+                         (products == Products::f32 ? "" : ", rounded activations");
       auto entry = measure_segment(device, s, dims, {}, effort);
       if (!entry) {
         why += (why.empty() ? "" : "; ") + name + ": " + hal::describe(entry.error());
@@ -83,13 +95,27 @@ hal::Result<Rate> measure_stream(hal::Device& device, const Effort& effort) {
   return best;
 }
 
-hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort) {
-  return best_rate(device, {32, 1024, 1024}, {256, 2048, 2048}, &kernels::Cost::flops, effort);
+hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort, Products products) {
+  const Shape large{products == Products::f32 ? 256 : 512, 2048, 2048};
+  return best_rate(device, {32, 1024, 1024}, large, &kernels::Cost::flops, effort, products);
 }
 
-hal::Result<Rate> measure_compute8(hal::Device& device, const Effort& effort) {
-  return best_rate(device, {32, 1024, 1024}, {512, 2048, 2048}, &kernels::Cost::flops, effort,
-                   kernels::Activations::rounded);
+hal::Result<Rate> measure_peak(hal::Device& device, const Effort& effort, Products products) {
+  Rate best;
+  for (std::int64_t rows : {256, 8192}) {
+    kernels::SegmentBuilder b;
+    auto x = b.input(hal::DType::f32, {hal::Dim::open(kernels::sym_rows, rows, rows), hal::Dim::fixed(16)});
+    b.output(kernels::multiply_add::append(b, x, {192 * 1024, products}));
+    hal::Segment s = b.take();
+    auto entry = measure_segment(device, s, {rows}, {}, effort);
+    if (!entry && best.per_second > 0) break;
+    if (!entry) return entry.error();
+    // The fastest sample: a peak is what can be had at all.
+    best = {kernels::cost(s, std::vector<std::int64_t>{rows}).flops / entry->seconds.min, entry->seconds,
+            std::string("multiply_add ") + kernels::to_string(products) + " T=" + std::to_string(rows)};
+    if (entry->seconds.median > 1e-3) break;  // long enough; the larger one is for devices that this does not fill
+  }
+  return best;
 }
 
 hal::Status measure_rates(hal::Device& device, const Effort& effort, DeviceProfile& profile,
@@ -98,8 +124,15 @@ hal::Status measure_rates(hal::Device& device, const Effort& effort, DeviceProfi
   HAL_TRY(profile.read, measure_read(device, effort));
   HAL_TRY(profile.stream, measure_stream(device, effort));
   if (tell) tell("arithmetic");
-  HAL_TRY(profile.compute, measure_compute(device, effort));
-  HAL_TRY(profile.compute8, measure_compute8(device, effort));
+  for (Products p : {Products::f32, Products::int8, Products::bf16}) {
+    const auto at = static_cast<std::size_t>(p);
+    HAL_TRY(profile.compute[at], measure_compute(device, effort, p));
+    auto peak = measure_peak(device, effort, p);
+    if (peak)
+      profile.peak[at] = std::move(peak).value();
+    else if (peak.error().code != hal::Code::unsupported)
+      return peak.error();
+  }
   return hal::ok();
 }
 

@@ -26,7 +26,7 @@ namespace {
 // Of an OpEntry or a Work: what to expect, so with the rate at which weights are read; a limit takes the best rate.
 template <class Piece>
 double roofline(const DeviceProfile& d, const Piece& p) {
-  return std::max(p.bytes / d.read.per_second, p.flops / d.arithmetic(p.rounded));
+  return std::max(p.bytes / d.read.per_second, p.flops / d.arithmetic(p.products));
 }
 
 double log2_distance(double a, double b) { return std::log2((1 + a) / (1 + b)); }
@@ -52,8 +52,8 @@ Limit limit_of(const DeviceProfile& rates, const hal::Segment& segment, const St
     const kernels::OpInfo* op = kernels::find_op(n.op);
     if (!op) continue;
     const kernels::Cost cost = op->cost(s, n, dims);
-    const bool rounded = kernels::activations_of(n) == kernels::Activations::rounded;
-    const double memory = cost.bytes / rates.bandwidth(), compute = cost.flops / rates.arithmetic(rounded);
+    const double memory = cost.bytes / rates.bandwidth(),
+                 compute = cost.flops / rates.most_arithmetic(kernels::products_of(s, n));
     (memory > compute ? limit.memory : limit.compute) += std::max(memory, compute);
   }
   limit.seconds = limit.memory + limit.compute;
@@ -74,14 +74,8 @@ const std::vector<CostModel::Work>& CostModel::work_of(const hal::Segment& segme
   for (const hal::Node& n : s.nodes) {
     const kernels::OpInfo* op = kernels::find_op(n.op);
     kernels::Cost cost = op ? op->cost(s, n, dims) : kernels::Cost{};
-    Work work{n.op,
-              "",
-              kernels::activations_of(n) == kernels::Activations::rounded,
-              static_cast<double>(step.rows),
-              cost.flops,
-              cost.bytes};
-    for (auto v : n.in)
-      if (v != hal::no_value && s.constant(v) && work.weights.empty()) work.weights = hal::to_string(s.values[v].dtype);
+    Work work{n.op, "", kernels::products_of(s, n), static_cast<double>(step.rows), cost.flops, cost.bytes};
+    if (auto v = kernels::first_constant(s, n); v != hal::no_value) work.weights = hal::to_string(s.values[v].dtype);
     it->second.push_back(std::move(work));
   }
   return it->second;
@@ -90,7 +84,7 @@ const std::vector<CostModel::Work>& CostModel::work_of(const hal::Segment& segme
 hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segment& segment, const Step& asked) {
   const Step step = probes::relevant(segment, asked);
   const DeviceProfile* d = profile_.device(device);
-  if (!d || d->read.per_second <= 0 || d->compute.per_second <= 0)
+  if (!d || d->read.per_second <= 0 || d->arithmetic(kernels::Products::f32) <= 0)
     return hal::Error{hal::Code::unavailable, "device " + device + " has not been measured; run: switchyard profile"};
   const std::string& key = key_of(segment);
   const std::vector<Work>& work = work_of(segment, step);
@@ -122,7 +116,7 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
     const probes::OpEntry* nearest = nullptr;
     double best = 0;
     for (const probes::OpEntry& o : d->ops) {
-      if (o.op != w.op || o.weights != w.weights || o.rounded != w.rounded || roofline(*d, o) <= 0) continue;
+      if (o.op != w.op || o.weights != w.weights || o.products != w.products || roofline(*d, o) <= 0) continue;
       double rows = log2_distance(w.rows, static_cast<double>(o.rows)), bytes = log2_distance(w.bytes, o.bytes);
       double far = 4 * rows * rows + bytes * bytes;
       if (!nearest || far < best) nearest = &o, best = far;

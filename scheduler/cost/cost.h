@@ -43,7 +43,7 @@ class CostModel {
  private:
   struct Work {
     std::string op, weights;
-    bool rounded;
+    kernels::Products products;
     double rows, flops, bytes;
   };
   const std::string& key_of(const hal::Segment& segment);

@@ -83,7 +83,7 @@ TEST_F(Cli, BenchOfAModelNamesItsTestsAndTheirLimits) {
   auto r = tool("bench " + model() + " -p 32 -n 4 --parallel 2 -r 3 --device cpu:0 --json");
   ASSERT_EQ(r.code, 0) << r.err;
   auto j = r.data();
-  EXPECT_EQ(j["schema"], "switchyard.bench/1");
+  EXPECT_EQ(j["schema"], "switchyard.bench/2");
   ASSERT_EQ(j["results"].size(), 3u);
   const char* names[] = {"pp32", "tg4", "tg4x2"};
   for (std::size_t i = 0; i < 3; ++i) {
@@ -103,7 +103,7 @@ TEST_F(Cli, BenchOfOneOpGivesEveryTimedCaseAndThePercentage) {
   auto r = tool("bench --op rmsnorm --quick --device cpu:0 --json");
   ASSERT_EQ(r.code, 0) << r.err;
   auto j = r.data();
-  EXPECT_EQ(j["schema"], "switchyard.bench_ops/1");
+  EXPECT_EQ(j["schema"], "switchyard.bench_ops/2");
   ASSERT_FALSE(j["results"].empty());
   for (const auto& row : j["results"]) {
     EXPECT_EQ(row["op"], "rmsnorm");

@@ -30,7 +30,8 @@ Profile sample() {
   auto p = test::place("laptop");
   p.profile.devices[0].units.push_back(
       {"00ff", "layer 1", {4, 2, 100, 2}, 10, 20, summarize({1e-3, 2e-3, 1.5e-3}, 3, 1)});
-  p.profile.devices[0].ops.push_back({"gemm@1", "case", "q8_0", "avx2", false, 4, 1e9, 2e9, summarize({1, 2}, 1, 1)});
+  p.profile.devices[0].ops.push_back(
+      {"gemm@1", "case", "q8_0", "avx2", kernels::Products::f32, 4, 1e9, 2e9, summarize({1, 2}, 1, 1)});
   p.profile.devices[0].notes = {"op x: too slow"};
   p.profile.links.push_back({"cpu:0", "vulkan:1", "staged", {{{4096, summarize({1e-5}, 1, 1)}}}});
   return p.profile;

@@ -15,7 +15,7 @@ TEST(Cost, BestSourceFirstAndSaidSo) {
   auto p = test::place("laptop");
   auto& cpu = p.profile.devices[0];
   cpu.read.per_second = 50e9;
-  cpu.compute.per_second = 1e12;
+  cpu.compute[0].per_second = 1e12;
   hal::Segment s = test::unit("u", 0, 100).segment;
   const Step decode{1, 1, 0, 1};
   double bytes = static_cast<double>(hal::max_bytes(s.values[s.constants[0].value]) * 2);
@@ -28,8 +28,8 @@ TEST(Cost, BestSourceFirstAndSaidSo) {
     EXPECT_EQ(cost.unit("cpu:9", s, decode).error().code, hal::Code::unavailable);
   }
   // The op at another width ran at half the bandwidth.
-  cpu.ops.push_back({"gemm@1", "q8_0", "q8_0", "", false, 1, 2e6, 1e6, took(2 * 1e6 / 50e9)});
-  cpu.ops.push_back({"gemm@1", "f32", "f32", "", false, 1, 2e6, 1e6, took(1)});
+  cpu.ops.push_back({"gemm@1", "q8_0", "q8_0", "", kernels::Products::f32, 1, 2e6, 1e6, took(2 * 1e6 / 50e9)});
+  cpu.ops.push_back({"gemm@1", "f32", "f32", "", kernels::Products::f32, 1, 2e6, 1e6, took(1)});
   {
     CostModel cost(p.profile);
     auto e = cost.unit("cpu:0", s, decode);
