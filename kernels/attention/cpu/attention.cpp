@@ -45,21 +45,23 @@ Where find_row(const std::int32_t* table, std::int64_t sequences, std::int64_t r
 struct Pages {
   const CpuParams& p;
   const void* data;
-  const std::int32_t* table;  // of the sequence
   std::int64_t head, heads;
 
   // Asks memory for a position's row, all kv heads of it.
-  void fetch(std::int64_t position) const {
-    const std::int64_t bytes = p.half ? 2 : 4,
-                       at = std::int64_t{table[position / p.page_size]} * p.page_size + position % p.page_size;
-    const char* from = static_cast<const char*>(data) + (at * p.kv_heads + head) * p.head_dim * bytes;
+  void fetch(std::int64_t row) const {
+    const std::int64_t bytes = p.half ? 2 : 4;
+    const char* from = static_cast<const char*>(data) + (row * p.kv_heads + head) * p.head_dim * bytes;
     for (std::int64_t i = 0; i < heads * p.head_dim * bytes; i += 64) __builtin_prefetch(from + i);
   }
 
+  // A head of a row of f16.
+  const std::uint16_t* halves(std::int64_t row, std::int64_t h) const {
+    return static_cast<const std::uint16_t*>(data) + (row * p.kv_heads + head + h) * p.head_dim;
+  }
+
   // Head h goes to to + h * stride.
-  void read(std::int64_t position, float* to, std::int64_t stride) const {
-    const std::int64_t d = p.head_dim,
-                       row = std::int64_t{table[position / p.page_size]} * p.page_size + position % p.page_size;
+  void read(std::int64_t row, float* to, std::int64_t stride) const {
+    const std::int64_t d = p.head_dim;
     for (std::int64_t h = 0; h < heads; ++h, to += stride) {
       const std::int64_t at = (row * p.kv_heads + head + h) * d;
       std::int64_t i = 0;
@@ -81,6 +83,18 @@ struct Pages {
         }
       }
       for (; i < p.padded_dim; i += lanes) store(to + i, vec{});
+    }
+  }
+};
+
+// The rows of the pages that hold positions [begin, begin + n).
+struct Places {
+  std::int64_t row[chunk_positions];
+  Places(const CpuParams& p, const std::int32_t* table, std::int64_t begin, std::int64_t n) {
+    std::int64_t page = begin / p.page_size, offset = begin % p.page_size;
+    for (std::int64_t i = 0; i < n; ++i, ++offset) {
+      if (offset == p.page_size) ++page, offset = 0;
+      row[i] = std::int64_t{table[page]} * p.page_size + offset;
     }
   }
 };
@@ -207,23 +221,112 @@ inline void soften(float* score, std::int64_t n, float* peak_of_row, float* sum_
   *sum_of_row = sum(total);
 }
 
+// A row of one step alone: its G queries of a kv head meet keys and values as they are read, which saves unpacking them
+// to memory first. The sums are those of dots() and add_values() in the same order, so the bits are, too.
+template <int G>
+void score_keys(const Pages& keys, const Places& at, std::int64_t most, const float* queries, float* scores) {
+  const std::int64_t d = keys.p.head_dim;
+  for (std::int64_t s = 0; s < most; s += lanes)
+    for (std::int64_t h = 0; h < keys.heads; ++h) {
+      const float* query = queries + h * G * d;
+      vec part[G][lanes];
+      for (int i = 0; i < lanes; i += 4) {
+        const std::uint16_t* k[4];
+        for (int n = 0; n < 4; ++n) {
+          const std::int64_t position = s + i + n, next = position + ahead;
+          k[n] = keys.halves(at.row[position < most ? position : most - 1], h);
+          const auto* later = reinterpret_cast<const char*>(keys.halves(at.row[next < most ? next : most - 1], h));
+          for (std::int64_t byte = 0; byte < 2 * d; byte += 64) __builtin_prefetch(later + byte);
+        }
+        vec sum[4][G] = {};
+        for (std::int64_t j = 0; j < d; j += lanes) {
+          const vec x[4] = {load_f16(k[0] + j), load_f16(k[1] + j), load_f16(k[2] + j), load_f16(k[3] + j)};
+#pragma GCC unroll 4
+          for (int g = 0; g < G; ++g) {
+            const vec q = load(query + g * d + j);
+#pragma GCC unroll 4
+            for (int n = 0; n < 4; ++n) sum[n][g] += q * x[n];
+          }
+        }
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g)
+#pragma GCC unroll 4
+          for (int n = 0; n < 4; ++n) part[g][i + n] = sum[n][g];
+      }
+      for (int g = 0; g < G; ++g) store(scores + (h * G + g) * chunk_positions + s, sums(part[g]));
+    }
+}
+
+template <int G>
+void sum_values(const Pages& values, const Places& at, std::int64_t most, const float* scores, float* totals) {
+  constexpr int wide = 4;  // vectors of a head at a time
+  const std::int64_t d = values.p.head_dim;
+  for (std::int64_t s = 0; s < most; s += at_once) {
+    const std::int64_t n = most - s < at_once ? most - s : at_once;
+    for (std::int64_t h = 0; h < values.heads; ++h) {
+      const float* weight = scores + h * G * chunk_positions + s;
+      float* to = totals + h * G * d;
+      auto columns = [&](auto count, std::int64_t j) {
+        constexpr int C = decltype(count)::value;
+        vec sum[C][G];
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c)
+#pragma GCC unroll 4
+          for (int g = 0; g < G; ++g) sum[c][g] = load(to + g * d + j + c * lanes);
+        for (std::int64_t i = 0; i < n; ++i) {
+          const std::uint16_t* v = values.halves(at.row[s + i], h) + j;
+          const std::int64_t next = s + i + at_once;
+          __builtin_prefetch(values.halves(at.row[next < most ? next : most - 1], h) + j);
+          if (C * lanes > 32) __builtin_prefetch(values.halves(at.row[next < most ? next : most - 1], h) + j + 32);
+          vec x[C];
+#pragma GCC unroll 4
+          for (int c = 0; c < C; ++c) x[c] = load_f16(v + c * lanes);
+#pragma GCC unroll 4
+          for (int g = 0; g < G; ++g) {
+            const float w = weight[g * chunk_positions + i];
+#pragma GCC unroll 4
+            for (int c = 0; c < C; ++c) sum[c][g] += x[c] * w;
+          }
+        }
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c)
+#pragma GCC unroll 4
+          for (int g = 0; g < G; ++g) store(to + g * d + j + c * lanes, sum[c][g]);
+      };
+      std::int64_t j = 0;
+      for (; j + wide * lanes <= d; j += wide * lanes) columns(std::integral_constant<int, wide>{}, j);
+      for (; j < d; j += lanes) columns(std::integral_constant<int, 1>{}, j);
+    }
+  }
+}
+
+using ScoreKeys = void (*)(const Pages&, const Places&, std::int64_t, const float*, float*);
+using SumValues = ScoreKeys;
+constexpr int most_direct = 4;
+constexpr ScoreKeys score_by_group[most_direct + 1] = {nullptr, score_keys<1>, score_keys<2>, score_keys<3>,
+                                                       score_keys<4>};
+constexpr SumValues sum_by_group[most_direct + 1] = {nullptr, sum_values<1>, sum_values<2>, sum_values<3>,
+                                                     sum_values<4>};
+
 // Positions [begin, end) for all queries of the tile: m.largest, m.sum, m.values. A row stops at its own position, and
 // nothing of one query touches another: its bits are those it would have alone.
 void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const std::int32_t* table, std::int64_t begin,
               std::int64_t end, const Memory& m) {
   const std::int64_t padded = tile.p.padded_dim, queries = tile.queries(), stride = at_once * padded,
                      per_head = tile.w.rows * tile.group;
-  const Pages keys{tile.p, k_pages, table, tile.head, tile.heads},
-      values{tile.p, v_pages, table, tile.head, tile.heads};
   const std::int64_t most = tile.count(tile.w.rows - 1, begin, end);
-  for (std::int64_t s = 0; s < most; s += at_once) {
+  const Pages keys{tile.p, k_pages, tile.head, tile.heads}, values{tile.p, v_pages, tile.head, tile.heads};
+  const Places at(tile.p, table, begin, most);
+  const bool direct = tile.p.half && tile.w.rows == 1 && tile.group <= most_direct && tile.p.head_dim == padded;
+  if (direct && most > 0) score_by_group[tile.group](keys, at, most, m.queries, m.scores);
+  for (std::int64_t s = 0; s < most && !direct; s += at_once) {
     const std::int64_t n = most - s < at_once ? most - s : at_once;
     for (std::int64_t i = 0; i < n; ++i) {
       if (s + i + ahead < most)
-        keys.fetch(begin + s + i + ahead);
+        keys.fetch(at.row[s + i + ahead]);
       else  // the values come next
-        values.fetch(begin + (s + i + ahead - most) % most);
-      keys.read(begin + s + i, m.rows + i * padded, stride);
+        values.fetch(at.row[(s + i + ahead - most) % most]);
+      keys.read(at.row[s + i], m.rows + i * padded, stride);
     }
     for (std::int64_t k = 0; k < queries; ++k) {
       const std::int64_t left = tile.count(tile.row(k), begin, end) - s;
@@ -236,11 +339,12 @@ void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const 
     soften(m.scores + k * chunk_positions, tile.count(tile.row(k), begin, end), m.largest + k, m.sum + k);
     for (std::int64_t j = 0; j < padded; j += lanes) store(m.values + k * padded + j, vec{});
   }
-  for (std::int64_t s = 0; s < most; s += at_once) {
+  if (direct && most > 0) sum_by_group[tile.group](values, at, most, m.scores, m.values);
+  for (std::int64_t s = 0; s < most && !direct; s += at_once) {
     const std::int64_t n = most - s < at_once ? most - s : at_once;
     for (std::int64_t i = 0; i < n; ++i) {
-      if (s + i + ahead < most) values.fetch(begin + s + i + ahead);
-      values.read(begin + s + i, m.rows + i * padded, stride);
+      if (s + i + ahead < most) values.fetch(at.row[s + i + ahead]);
+      values.read(at.row[s + i], m.rows + i * padded, stride);
     }
     for (std::int64_t k = 0; k < queries; ++k) {
       const std::int64_t left = tile.count(tile.row(k), begin, end) - s;
