@@ -193,13 +193,15 @@ SY_INLINE BlockOf<C> block_of(const Byte* const* row, std::uint32_t k, std::uint
 
 // With few rows the weights come from memory. Seven kilobytes ahead keep enough lines under way for one thread to take
 // two thirds of what memory gives; the processor's own prefetch reaches half of that.
+constexpr std::uint32_t read_ahead_bytes = 7000;
 SY_INLINE void read_ahead(const Byte* p) {
   for (int line = 0; line < 5; ++line) __builtin_prefetch(p + 64 * line);
 }
 
-// All of K: `w` are the groups, `row` the rounded rows (int8_rows.h).
+// All of K: `w` are the groups, `next` what is read after them, `row` the rounded rows (int8_rows.h).
 template <DType type, unsigned G, unsigned C>
-SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte* const* row, Totals<G, C>& total) {
+SY_INLINE void multiply_rows16(const Byte* const* w, const Byte* const* next, std::uint32_t k, const Byte* const* row,
+                               Totals<G, C>& total) {
   const Byte* at[G];
 #pragma GCC unroll 2
   for (unsigned g = 0; g < G; ++g) {
@@ -209,16 +211,21 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
   }
   Wide scale[G];
   constexpr Rows16Layout in = rows16_layout(type);
-  constexpr std::uint32_t bytes = in.bytes;
+  constexpr std::uint32_t bytes = in.bytes, ahead = (read_ahead_bytes + bytes - 1) / bytes;
+  const std::uint32_t blocks = k / in.elements;
+  // The piece `ahead` of block b, beyond the end of the group in the next one.
+  auto soon = [&](std::uint32_t b, unsigned g) SY_LAMBDA {
+    return b + ahead < blocks ? at[g] + ahead * bytes : next[g] + (b + ahead - blocks) * bytes;
+  };
   if constexpr (type == DType::q4_0 || type == DType::q8_0) {
     constexpr bool wide = type == DType::q8_0;
-    constexpr std::uint32_t ahead = 7000 / bytes;
-    for (std::uint32_t b = 0; b < k / 32; ++b) {
+    for (std::uint32_t b = 0; b < blocks; ++b) {
       const auto rows = block_of<C>(row, k, b, wide ? q8_0_excess : 8);
 #pragma GCC unroll 2
       for (unsigned g = 0; g < G; ++g) {
-        read_ahead(at[g] + ahead * bytes);
-        if constexpr (wide) read_ahead(at[g] + ahead * bytes + bytes / 2);
+        const Byte* later = soon(b, g);
+        read_ahead(later);
+        if constexpr (wide) read_ahead(later + bytes / 2);
         scale[g] = from_half(at[g]);
       }
       multiply_block<G, C, 8, wide>(total, scale, row, 32 * b, rows.start, rows.scale,
@@ -231,7 +238,7 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
       for (unsigned g = 0; g < G; ++g) at[g] += bytes;
     }
   } else if constexpr (type == DType::q4_k || type == DType::q5_k) {
-    for (std::uint32_t block = 0; block < k / 256; ++block) {
+    for (std::uint32_t block = 0; block < blocks; ++block) {
       Wide d[G], least[G];
 #pragma GCC unroll 2
       for (unsigned g = 0; g < G; ++g) d[g] = from_half(at[g]), least[g] = negated(from_half(at[g] + in.least));
@@ -243,7 +250,7 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
           const auto rows = block_of<C>(row, k, 8 * block + s, 0);
 #pragma GCC unroll 2
           for (unsigned g = 0; g < G; ++g) {
-            read_ahead(at[g] + 3 * bytes + s * (bytes / 8));
+            read_ahead(soon(block, g) + s * (bytes / 8));
             scale[g] = multiply(d[g], to_float(from_u8(at[g] + in.scales + 16 * s)));
           }
           multiply_block<G, C, 8, false>(
@@ -266,7 +273,7 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
       for (unsigned g = 0; g < G; ++g) at[g] += bytes;
     }
   } else {  // q6_k
-    for (std::uint32_t block = 0; block < k / 256; ++block) {
+    for (std::uint32_t block = 0; block < blocks; ++block) {
       for (std::uint32_t s = 0; s < 8; ++s) {
         const auto rows = block_of<C>(row, k, 8 * block + s, 32);
         const std::uint32_t half = s / 4, quarter = s % 4;
@@ -274,7 +281,7 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
         for (std::uint32_t i = 0; i < 2; ++i) {
 #pragma GCC unroll 2
           for (unsigned g = 0; g < G; ++g) {
-            read_ahead(at[g] + 3 * bytes + (2 * s + i) * (bytes / 16));
+            read_ahead(soon(block, g) + (2 * s + i) * (bytes / 16));
             scale[g] = multiply(from_half(at[g]), to_float(from_i8(at[g] + in.scales + 16 * (2 * s + i))));
           }
           multiply_block<G, C, 4, false>(
@@ -293,10 +300,10 @@ SY_INLINE void multiply_rows16(const Byte* const* w, std::uint32_t k, const Byte
 }
 
 template <DType type, unsigned G, unsigned C>
-static __attribute__((noinline)) void store_rows16(const Byte* const* w, std::uint32_t k, const Byte* const* row,
-                                                   float* out) {
+static __attribute__((noinline)) void store_rows16(const Byte* const* w, const Byte* const* next, std::uint32_t k,
+                                                   const Byte* const* row, float* out) {
   Totals<G, C> total;
-  multiply_rows16<type, G, C>(w, k, row, total);
+  multiply_rows16<type, G, C>(w, next, k, row, total);
 #pragma GCC unroll 2
   for (unsigned g = 0; g < G; ++g)
 #pragma GCC unroll 8
@@ -307,24 +314,28 @@ static __attribute__((noinline)) void store_rows16(const Byte* const* w, std::ui
 template <DType type>
 SY_INLINE void two_groups(const Byte* const (&w)[2], std::uint32_t k, const Byte* const* row, unsigned count,
                           float* out) {
+  const std::uint64_t group = rows16_bytes(type, k);
+  const Byte* const behind[2] = {w[0] + group, w[1] + group};
+  // One after the other where that is fastest: then the second follows the first, and the pair after this one both.
+  const Byte* const in_turn[2] = {w[1], w[1] == behind[0] ? behind[1] : behind[0]};
   if constexpr (groups_at_once == 2) {
     switch (count) {
-      case 1:  // one after the other: a single stream from memory, read ahead from group to group
-        store_rows16<type, 1, 1>(w, k, row, out);
-        return store_rows16<type, 1, 1>(w + 1, k, row, out + rows_at_once * 16);
-      case 2: return store_rows16<type, 2, 2>(w, k, row, out);
-      case 3: return store_rows16<type, 2, 3>(w, k, row, out);
-      case 4: return store_rows16<type, 2, 4>(w, k, row, out);
-      case 5: return store_rows16<type, 2, 5>(w, k, row, out);
-      default: return store_rows16<type, 2, 6>(w, k, row, out);
+      case 1:  // a single stream from memory, read ahead from group to group
+        store_rows16<type, 1, 1>(w, in_turn, k, row, out);
+        return store_rows16<type, 1, 1>(w + 1, in_turn + 1, k, row, out + rows_at_once * 16);
+      case 2: return store_rows16<type, 2, 2>(w, behind, k, row, out);
+      case 3: return store_rows16<type, 2, 3>(w, behind, k, row, out);
+      case 4: return store_rows16<type, 2, 4>(w, behind, k, row, out);
+      case 5: return store_rows16<type, 2, 5>(w, behind, k, row, out);
+      default: return store_rows16<type, 2, 6>(w, behind, k, row, out);
     }
   } else {
     for (unsigned g = 0; g < 2; ++g) {
       float* to = out + g * rows_at_once * 16;
       if (rows_at_once > 1 && count > 1)
-        store_rows16<type, 1, rows_at_once>(w + g, k, row, to);
+        store_rows16<type, 1, rows_at_once>(w + g, in_turn + g, k, row, to);
       else
-        store_rows16<type, 1, 1>(w + g, k, row, to);
+        store_rows16<type, 1, 1>(w + g, in_turn + g, k, row, to);
     }
   }
 }
