@@ -22,14 +22,14 @@ SCHEMA = "switchyard.status/1"
 ROW = re.compile(r"^(\S.*?)  +((?:-|\d+/\d+/\d+)(?: +(?:-|\d+/\d+/\d+))*) *$")
 
 
-def matrix(log):
-    """{op: 'passed/failed/declined'} of the driver's column in the table that the op tests print."""
+def matrix(log, left_out):
+    """{op: 'passed/failed/declined'} of the column in the table that the op tests print whose device does not begin with one of left_out."""
     found, columns = {}, []
     for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
         row = ROW.match(line)
         if row and columns:
             for column, cell in zip(columns, row.group(2).split()):
-                if cell != "-" and not column.startswith(("cpu", "sim")):
+                if cell != "-" and not column.startswith(left_out):
                     found[row.group(1)] = cell
         elif re.match(r"^ +\w+:\w+( +\w+:\w+)* *$", line):
             columns = line.split()
@@ -57,15 +57,19 @@ def take(results, folder):
                   "passed": passed, "failed": failed, "skipped": skipped, "seconds": int(seconds)}
         if words:
             record["device"] = words
-        if ops := matrix(results / name / "programs.log"):
+        if ops := matrix(results / name / "programs.log", ("cpu", "sim") if name.startswith("driver-") else ("sim",)):
             record["ops"] = ops
         (folder / f"{name}.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def title(record):
+    return record["stage"].removeprefix("driver-") + (" (emulated)" if record.get("device", "").startswith("emulated") else "")
 
 
 def page(records):
     yield "# Status\n"
     yield "The newest result of every stage and driver, made by `scripts/status.py` from `docs/status/`. No GPU or NPU was in these machines: every"
-    yield "device below is a CPU behind a real driver. What needs other hardware is **not run on hardware**.\n"
+    yield "device below is a CPU behind a real driver, or emulated where it says so. What needs other hardware is **not run on hardware**.\n"
     yield "| stage | result | passed | failed | skipped | seconds | date | commit | device |\n|---|---|---|---|---|---|---|---|---|"
     for r in records:
         yield "| " + " | ".join(str(r.get(k, "")) for k in ("stage", "result", "passed", "failed", "skipped", "seconds", "date", "commit", "device")) + " |"
@@ -74,7 +78,7 @@ def page(records):
     ops = sorted({op for r in drivers for op in r["ops"]})
     if ops:
         yield "\n## Ops compared with the references, per driver (passed/failed/declined)"
-        yield "| op | " + " | ".join(r["stage"].removeprefix("driver-") for r in drivers) + " |\n|---|" + "---|" * len(drivers)
+        yield "| op | " + " | ".join(title(r) for r in drivers) + " |\n|---|" + "---|" * len(drivers)
         for op in ops:
             yield f"| {op} | " + " | ".join(r["ops"].get(op, "") for r in drivers) + " |"
 

@@ -5,15 +5,27 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
+#include <string_view>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace switchyard::backends::cpu {
 namespace {
 
+// What SWITCHYARD_CPU_ISA may say, from the least to the best; `word` shows that the processor has it. It adds the
+// words that begin with one of the two.
+struct Level {
+  const char* name;
+  std::string_view word, other;
+};
 #if defined(__x86_64__)
+constexpr Level levels[] = {{"scalar", "", ""}, {"avx2", "avx2", "avx_"}, {"avx512", "avx512", "amx_"}};
+
 struct Registers {
   unsigned a = 0, b = 0, c = 0, d = 0;
 };
@@ -65,13 +77,20 @@ void detect(Features& f) {
   add(avx512 && tiles && bit(seven.d, 25), "amx_int8");
   add(avx512 && tiles && bit(seven.d, 22), "amx_bf16");
 }
-#else
+#elif defined(__aarch64__)
+// "scalar" is without what later processors added to NEON.
+constexpr Level levels[] = {{"scalar", "", ""}, {"dotprod", "dotprod", "dotprod"}};
+
 void detect(Features& f) {
   f.vendor = "unknown";
-#if defined(__aarch64__)
-  f.words.emplace_back("neon");
+#if defined(__linux__)
+  if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) f.words.emplace_back("dotprod");
 #endif
 }
+#else
+constexpr Level levels[] = {{"scalar", "", ""}};
+
+void detect(Features& f) { f.vendor = "unknown"; }
 #endif
 
 }  // namespace
@@ -88,21 +107,29 @@ hal::Result<Features> read_features() {
       }
   }
   if (f.name.empty()) f.name = "CPU";
-  auto has = [&](const char* word) { return std::find(f.words.begin(), f.words.end(), word) != f.words.end(); };
-  f.isa = has("avx512") ? "avx512" : has("avx2") ? "avx2" : "scalar";
-  const char* asked = std::getenv("SWITCHYARD_CPU_ISA");
-  if (!asked || !*asked || f.isa == asked) return f;
-  const std::string isa = asked;
-  if (isa != "scalar" && isa != "avx2" && isa != "avx512")
-    return hal::Error{hal::Code::invalid_argument,
-                      "SWITCHYARD_CPU_ISA is \"" + isa + "\", expected scalar, avx2 or avx512"};
-  if (isa == "avx512" || (isa == "avx2" && !has("avx2")))
+  const std::size_t count = std::size(levels);
+  std::size_t best = 0, asked = count;
+  for (std::size_t i = 1; i < count; ++i)
+    if (std::find(f.words.begin(), f.words.end(), levels[i].word) != f.words.end()) best = i;
+  f.isa = levels[best].name;
+  const char* variable = std::getenv("SWITCHYARD_CPU_ISA");
+  if (!variable || !*variable) return f;
+  const std::string isa = variable;
+  std::string names;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (isa == levels[i].name) asked = i;
+    names += std::string(i == 0 ? "" : i + 1 < count ? ", " : " or ") + levels[i].name;
+  }
+  if (asked == count)
+    return hal::Error{hal::Code::invalid_argument, "SWITCHYARD_CPU_ISA is \"" + isa + "\", expected " + names};
+  if (asked > best)
     return hal::Error{hal::Code::unsupported,
                       "SWITCHYARD_CPU_ISA asks for " + isa + ", but " + f.name + " goes up to " + f.isa};
-  std::erase_if(f.words, [&](const std::string& word) {
-    return word.rfind("avx512", 0) == 0 || word.rfind("amx", 0) == 0 || (isa == "scalar" && word.rfind("avx", 0) == 0);
-  });
   f.isa = isa;
+  for (std::size_t i = asked + 1; i < count; ++i)
+    std::erase_if(f.words, [&](const std::string& word) {
+      return word.starts_with(levels[i].word) || word.starts_with(levels[i].other);
+    });
   return f;
 }
 

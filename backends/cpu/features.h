@@ -9,12 +9,12 @@ namespace switchyard::backends::cpu {
 
 struct Features {
   std::string name, vendor;        // "AMD EPYC 9B45", "AMD"
-  std::vector<std::string> words;  // "avx2", "avx512", "avx512_vnni" ...
-  std::string isa;                 // the widest set kernels may use: "scalar", "avx2", "avx512"
+  std::vector<std::string> words;  // "avx2", "avx512", "avx512_vnni" ...; on aarch64 "dotprod"
+  std::string isa;                 // the widest set kernels may use, as SWITCHYARD_CPU_ISA names it
 };
 
-// Masked by SWITCHYARD_CPU_ISA=scalar|avx2|avx512. invalid_argument for another value, unsupported for a set this
-// processor or its operating system lacks.
+// Masked by SWITCHYARD_CPU_ISA=scalar|avx2|avx512, on aarch64 scalar|dotprod. invalid_argument for another value,
+// unsupported for a set this processor or its operating system lacks.
 hal::Result<Features> read_features();
 
 }  // namespace switchyard::backends::cpu

@@ -55,6 +55,8 @@ void Rig::print() const {
       std::printf(" %18s", cell == cells.end() ? "-" : text.c_str());
     }
   }
+  std::printf("\n\nvariants compared:");
+  for (const auto& [variant, runs] : variants_) std::printf(" %s=%d", variant.c_str(), runs);
   std::printf("\n");
 }
 
@@ -122,6 +124,8 @@ bool run_variants(const std::string& id, const CaseData& data, const std::vector
       ADD_FAILURE() << id << " " << data.c.name << what << ": " << describe(run.error());
       return;
     }
+    for (const Node& node : s.nodes)
+      if (!node.variant.empty()) Rig::get().count_variant(node.variant);
     Comparison worst = compare(mine, expected, *run);
     bool good = worst.error <= tolerance;
     ++(good ? count.passed : count.failed);

@@ -22,6 +22,7 @@ class Rig {
   const hal::Info& info(const std::string& id) const;
   hal::DeviceRef open(const std::string& id);  // null, and a test failure, where it cannot be opened
   Count& count(const std::string& row, const std::string& device) { return table_[row][device]; }
+  void count_variant(const std::string& variant) { ++variants_[variant]; }
   void print() const;
   std::vector<std::string> silent() const;  // devices that were asked and compared nothing
   void close() { open_.clear(); }
@@ -34,6 +35,7 @@ class Rig {
   std::map<std::string, hal::BackendRef> owner_;
   std::map<std::string, hal::DeviceRef> open_;
   std::map<std::string, std::map<std::string, Count>> table_;
+  std::map<std::string, int> variants_;  // runs compared
 };
 
 std::string test_name(std::string text);  // letters, digits and underscores

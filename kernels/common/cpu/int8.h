@@ -81,6 +81,62 @@ SY_INLINE WideInt dot4_wide(WideInt sum, Words w, std::int32_t row) {
 }
 #endif
 
+#elif defined(__aarch64__)
+
+// Quants are multiplied as signed bytes: all but q8_0's are below 128.
+constexpr unsigned groups_at_once = 1, rows_at_once = 2;  // 8 sums and 8 totals in registers
+constexpr int q8_0_excess = 0;
+struct Words {
+  uint32x4_t v[4];
+};
+SY_INLINE Words load_words(const Byte* p) {
+  Words r;
+  for (int i = 0; i < 4; ++i) r.v[i] = vreinterpretq_u32_u8(vld1q_u8(p + 16 * i));
+  return r;
+}
+SY_INLINE Words masked(Words a, int mask) {
+  const uint32x4_t m = vreinterpretq_u32_u8(vdupq_n_u8(static_cast<std::uint8_t>(mask)));
+  for (auto& v : a.v) v &= m;
+  return a;
+}
+SY_INLINE Words right(Words a, unsigned n) {
+  for (auto& v : a.v) v >>= n;
+  return a;
+}
+SY_INLINE Words high_nibbles(Words a) {
+  for (auto& v : a.v) v = vreinterpretq_u32_u8(vshrq_n_u8(vreinterpretq_u8_u32(v), 4));
+  return a;
+}
+SY_INLINE Words left(Words a, unsigned n) {
+  for (auto& v : a.v) v <<= n;
+  return a;
+}
+SY_INLINE Words joined(Words a, Words b) {
+  for (int i = 0; i < 4; ++i) a.v[i] |= b.v[i];
+  return a;
+}
+SY_INLINE WideInt splat_int(std::int32_t x) {
+  const int32x4_t v = vdupq_n_s32(x);
+  return {{v, v, v, v}};
+}
+#if defined(__ARM_FEATURE_DOTPROD)
+SY_INLINE int32x4_t add_dot4(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
+#else
+SY_INLINE int32x4_t add_dot4(int32x4_t sum, int8x16_t a, int8x16_t b) {
+  const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b)), high = vmull_high_s8(a, b);
+  return vaddq_s32(sum, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
+}
+#endif
+SY_INLINE WideInt dot4(WideInt sum, Words w, std::int32_t row) {
+  const int8x16_t r = vreinterpretq_s8_s32(vdupq_n_s32(row));
+  for (int i = 0; i < 4; ++i) sum.v[i] = add_dot4(sum.v[i], vreinterpretq_s8_u32(w.v[i]), r);
+  return sum;
+}
+SY_INLINE WideInt dot4_wide(WideInt sum, Words w, std::int32_t row) {
+  for (auto& v : w.v) v ^= 0x80808080u;
+  return dot4(sum, w, row);
+}
+
 #else
 
 constexpr unsigned groups_at_once = 1, rows_at_once = 1;

@@ -8,6 +8,8 @@
 
 #if SY_ISA_avx2 || SY_ISA_avx512
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #pragma GCC diagnostic push
@@ -125,6 +127,8 @@ static inline vec load_f16(const std::uint16_t* p) {
   return (vec)_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 #elif SY_ISA_avx2
   return (vec)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__aarch64__)
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 #else
   ivec h;
   for (int i = 0; i < lanes; ++i) h[i] = p[i];
@@ -142,6 +146,8 @@ static inline void store_f16(std::uint16_t* p, vec v) {
 #elif SY_ISA_avx2
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
                    _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+#elif defined(__aarch64__)
+  vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
 #else
   for (int i = 0; i < lanes; ++i) {
     std::uint32_t x;

@@ -12,6 +12,8 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define SY_INLINE static inline __attribute__((always_inline))
@@ -129,7 +131,7 @@ SY_INLINE float sum(Wide a) {
   return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
 
-#else  // any CPU: vectors of four, which GCC and Clang map to what there is
+#else  // any CPU: vectors of four, which GCC and Clang map to what there is; every aarch64 has NEON
 
 using Four = float __attribute__((vector_size(16)));
 using FourInt = std::int32_t __attribute__((vector_size(16)));
@@ -161,11 +163,33 @@ SY_INLINE void store_first(float* p, Wide a, unsigned n) {
   store(all, a);
   std::memcpy(p, all, n * sizeof(float));
 }
+#if defined(__aarch64__)
+SY_INLINE Wide fma(Wide a, Wide b, Wide c) { SY_EACH(Wide, vfmaq_f32(c.v[i], a.v[i], b.v[i])); }
+#else
 SY_INLINE Wide fma(Wide a, Wide b, Wide c) { SY_EACH(Wide, a.v[i] * b.v[i] + c.v[i]); }
+#endif
 SY_INLINE Wide multiply(Wide a, Wide b) { SY_EACH(Wide, a.v[i] * b.v[i]); }
 SY_INLINE Wide halves(float low, float high) {
   SY_EACH(Wide, i < 2 ? (Four{low, low, low, low}) : (Four{high, high, high, high}));
 }
+#if defined(__aarch64__)
+SY_INLINE WideInt widen(uint16x8_t low, uint16x8_t high) {
+  return {{vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))), vreinterpretq_s32_u32(vmovl_high_u16(low)),
+           vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))), vreinterpretq_s32_u32(vmovl_high_u16(high))}};
+}
+SY_INLINE WideInt from_u8(const std::uint8_t* p) {
+  const uint8x16_t v = vld1q_u8(p);
+  return widen(vmovl_u8(vget_low_u8(v)), vmovl_high_u8(v));
+}
+SY_INLINE WideInt from_i8(const std::uint8_t* p) {
+  const int8x16_t v = vreinterpretq_s8_u8(vld1q_u8(p));
+  const int16x8_t low = vmovl_s8(vget_low_s8(v)), high = vmovl_high_s8(v);
+  return {{vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)), vmovl_high_s16(high)}};
+}
+SY_INLINE WideInt from_u16(const std::uint8_t* p) {
+  return widen(vreinterpretq_u16_u8(vld1q_u8(p)), vreinterpretq_u16_u8(vld1q_u8(p + 16)));
+}
+#else
 template <class T>
 SY_INLINE WideInt widen(const std::uint8_t* p) {
   T from[16];
@@ -175,6 +199,7 @@ SY_INLINE WideInt widen(const std::uint8_t* p) {
 SY_INLINE WideInt from_u8(const std::uint8_t* p) { return widen<std::uint8_t>(p); }
 SY_INLINE WideInt from_i8(const std::uint8_t* p) { return widen<std::int8_t>(p); }
 SY_INLINE WideInt from_u16(const std::uint8_t* p) { return widen<std::uint16_t>(p); }
+#endif
 SY_INLINE WideInt shift_left(WideInt a, int n) { SY_EACH(WideInt, a.v[i] << n); }
 SY_INLINE WideInt shift_right(WideInt a, int n) { SY_EACH(WideInt, a.v[i] >> n); }  // lanes are never negative here
 SY_INLINE WideInt both(WideInt a, int mask) { SY_EACH(WideInt, a.v[i] & mask); }
@@ -184,6 +209,11 @@ SY_INLINE Wide as_float(WideInt a) {
   std::memcpy(r.v, a.v, sizeof r.v);
   return r;
 }
+#if defined(__aarch64__)
+SY_INLINE Wide from_half(const std::uint8_t* p) {
+  SY_EACH(Wide, vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p + 8 * i))));
+}
+#else
 SY_INLINE Wide from_half(const std::uint8_t* p) {
   // Exponent and mantissa in an f32's places are 2^-112 of the value, subnormals too; infinity and NaN keep their
   // exponent.
@@ -197,6 +227,7 @@ SY_INLINE Wide from_half(const std::uint8_t* p) {
   }
   return r;
 }
+#endif
 SY_INLINE float sum(Wide a) {
   Four c = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
   return (c[0] + c[2]) + (c[1] + c[3]);
@@ -219,6 +250,28 @@ SY_INLINE Bits shifted(Bits a, int left) {
 SY_INLINE Bits masked(Bits a, int mask) { return {_mm256_and_si256(a.v, _mm256_set1_epi8(static_cast<char>(mask)))}; }
 SY_INLINE Bits joined(Bits a, Bits b) { return {_mm256_or_si256(a.v, b.v)}; }
 SY_INLINE Bits less(Bits a, int b) { return {_mm256_sub_epi8(a.v, _mm256_set1_epi8(static_cast<char>(b)))}; }
+#elif defined(__aarch64__)
+struct Bits {
+  uint8x16_t lo, hi;
+};
+SY_INLINE Bits load_bits(const std::uint8_t* p) { return {vld1q_u8(p), vld1q_u8(p + 16)}; }
+SY_INLINE void store_bits(std::uint8_t* p, Bits a) {
+  vst1q_u8(p, a.lo);
+  vst1q_u8(p + 16, a.hi);
+}
+SY_INLINE Bits shifted(Bits a, int left) {
+  if (left >= 0) return {a.lo << left, a.hi << left};
+  return {a.lo >> -left, a.hi >> -left};
+}
+SY_INLINE Bits masked(Bits a, int mask) {
+  const uint8x16_t m = vdupq_n_u8(static_cast<std::uint8_t>(mask));
+  return {vandq_u8(a.lo, m), vandq_u8(a.hi, m)};
+}
+SY_INLINE Bits joined(Bits a, Bits b) { return {vorrq_u8(a.lo, b.lo), vorrq_u8(a.hi, b.hi)}; }
+SY_INLINE Bits less(Bits a, int b) {
+  const uint8x16_t v = vdupq_n_u8(static_cast<std::uint8_t>(b));
+  return {vsubq_u8(a.lo, v), vsubq_u8(a.hi, v)};
+}
 #else
 struct Bits {
   std::uint32_t v[8];
@@ -255,6 +308,10 @@ SY_INLINE float half_at(const std::uint8_t* p) {
   std::uint16_t h;
   std::memcpy(&h, p, 2);
   return _cvtsh_ss(h);
+#elif defined(__aarch64__)
+  __fp16 h;
+  std::memcpy(&h, p, 2);
+  return h;
 #else
   std::uint8_t bytes[32] = {p[0], p[1]};
   return from_half(bytes).v[0][0];
