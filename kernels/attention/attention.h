@@ -7,9 +7,11 @@
 //        2 v           f32 [T, nk d]
 //        3 sequences   i32 [S, 5] (Sequence)
 //        4 page_table  i32 [S, M]: position s of a sequence lies in page page_table[seq, s / page_size], row s % page_size
-//        5 k_pages     state f32|f16 [pages, page_size, nk, d]
+//        5 k_pages     state f32|f16|q8_0 [pages, page_size, nk, d]; q8_0: d a multiple of 32
 //        6 v_pages     state, likewise
 //   out  0 y           f32 [T, nq d]
+//   What is appended is rounded to the pages' type before it is used: f16 to nearest even; q8_0 in blocks of 32 with
+//   scale = max |x| / 127, kept in f16, and q = nearest integer of x * (127 / max |x|).
 //   Softmax in f32 with the maximum subtracted. Rows past the context are never read.
 //   Source: Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 (GQA). flops 4 T ctx nq d; bytes: K and V of ctx once per sequence
 #pragma once

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "kernels/attention/attention.h"
+#include "kernels/common/fills.h"
 #include "kernels/common/sequences.h"
 
 namespace switchyard::kernels::attention {
@@ -55,11 +56,14 @@ Case make(const Shape& p) {
         }
       }
   }
+  Fill new_keys{-p.scale, p.scale, {}}, new_values{-1, 1, {}};
+  if (p.dtype == DType::q8_0) new_keys = new_values = lossless_rows(rows, kv);  // or a tie could round either way
   return {p.name,
           b.take(),
           {rows, count},
           {{in.q, {-p.scale, p.scale, {}}},
-           {in.k, {-p.scale, p.scale, {}}},
+           {in.k, new_keys},
+           {in.v, new_values},
            {in.sequences, sequence_fill(p.parts)},
            {in.page_table, table},
            {in.k_pages, keys},
@@ -86,10 +90,13 @@ std::vector<Case> cases() {
            {"mixed_hot", 6, 2, 16, 8, mixed, DType::f32, 8},
            {"mixed_poison", 6, 2, 32, 8, mixed, DType::f32, 1, true},
            {"mixed_poison_f16", 6, 2, 32, 8, mixed, DType::f16, 1, true},
+           {"mixed_q8_0", 6, 2, 32, 8, mixed, DType::q8_0},
+           {"granite_h_tiny_head_q8_0", 12, 4, 128, 16, {{3, 0, 1, 130}, {1, 1, 1, 300}}, DType::q8_0},
            {"odd_sizes", 6, 3, 20, 5, mixed},
            {"granite_h_tiny_head", 12, 4, 128, 16, {{3, 0, 1, 130}, {1, 1, 1, 300}}, DType::f16},
            {"page_of_one", 2, 1, 16, 1, {{5, 0, 1, 3}}},
            {"granite_h_tiny_decode_8k", 12, 4, 128, 256, {{1, 1, 1, 8191}}, DType::f16, 1, false, true},
+           {"granite_h_tiny_decode_8k_q8_0", 12, 4, 128, 256, {{1, 1, 1, 8191}}, DType::q8_0, 1, false, true},
            {"granite_h_tiny_decode_8k_f32", 12, 4, 128, 256, {{1, 1, 1, 8191}}, DType::f32, 1, false, true},
            {"granite_h_micro_decode_8k", 32, 8, 64, 256, {{1, 1, 1, 8191}}, DType::f16, 1, false, true},
            {"granite_h_tiny_prefill_512", 12, 4, 128, 256, {{512, 0, 1, 0}}, DType::f16, 1, false, true},

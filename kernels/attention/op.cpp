@@ -19,7 +19,11 @@ Status check(const Segment& s, const Node& n) {
   HAL_CHECK(expect(s, n, 2, "v", {DType::f32}, {-1, kv}));
   HAL_CHECK(expect_sequences(s, n, 3));
   HAL_CHECK(expect(s, n, 4, "page_table", {DType::i32}, {-1, -1}));
-  HAL_CHECK(expect(s, n, 5, "k_pages", {DType::f32, DType::f16}, {-1, a.page_size, a.kv_heads, a.head_dim}));
+  HAL_CHECK(
+      expect(s, n, 5, "k_pages", {DType::f32, DType::f16, DType::q8_0}, {-1, a.page_size, a.kv_heads, a.head_dim}));
+  if (s.values[n.in[5]].dtype == DType::q8_0 && a.head_dim % 32 != 0)
+    return Error{Code::invalid_argument, "attention: head_dim " + std::to_string(a.head_dim) +
+                                             " is no whole number of q8_0 blocks of 32; keep the KV cache in f16"};
   return expect(s, n, 6, "v_pages", {s.values[n.in[5]].dtype},
                 {shape_of(s, n.in[5], 0), a.page_size, a.kv_heads, a.head_dim});
 }
@@ -31,8 +35,14 @@ Cost cost(const Segment& s, const Node& n, Dims dims) {
   const auto sequences = static_cast<double>(resolve(s.values[n.in[4]].shape[0], dims));
   const double context = static_cast<double>(resolve(s.values[n.in[4]].shape[1], dims)) * a.page_size;
   const double q = double(a.heads) * a.head_dim, kv = double(a.kv_heads) * a.head_dim;
-  const double element = block(s.values[n.in[5]].dtype).bytes;
-  return {4 * rows * context * q, 2 * sequences * context * kv * element + 4 * rows * (2 * q + 2 * kv)};
+  const auto element = block(s.values[n.in[5]].dtype);
+  return {4 * rows * context * q, 2 * sequences * context * kv * double(element.bytes) / double(element.elements) +
+                                      4 * rows * (2 * q + 2 * kv)};
+}
+
+std::optional<std::string> no_graph(const Segment& s, const Node& n) {
+  if (s.values[n.in[5]].dtype != DType::q8_0) return std::nullopt;
+  return "attention: a KV cache in q8_0 is not for graph devices";
 }
 
 }  // namespace
@@ -56,6 +66,7 @@ const OpInfo op_info{"attention@1",
                      decompose,
                      cases,
                      {3e-5, "a score of 100 carries f32 rounding of 1e-5 into the exponent"},
-                     kernels};
+                     kernels,
+                     no_graph};
 
 }  // namespace switchyard::kernels::attention

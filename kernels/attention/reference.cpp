@@ -13,11 +13,17 @@ Status reference(ReferenceArgs& a) {
   auto &k_pages = a.in(5), &v_pages = a.in(6);
   auto& y = a.out(0);
   const std::int64_t d = at.head_dim, nq = at.heads, nk = at.kv_heads, columns = a.in_dim(4, 1);
-  const bool half = a.segment.values[a.node.in[5]].dtype == DType::f16;
+  const DType type = a.segment.values[a.node.in[5]].dtype;
   const std::vector<Sequence> sequences = sequences_of(a, 3);
-  auto kept = [&](double x) {
-    return half ? double(f16_to_f32(f32_to_f16(float(x)))) : x;
-  };  // what a page holds of a value
+  auto half = [](double x) { return double(f16_to_f32(f32_to_f16(float(x)))); };
+  // What a page holds of element i of a row.
+  auto kept = [&](const double* row, std::int64_t i) {
+    if (type == DType::f32) return row[i];
+    if (type == DType::f16) return half(row[i]);
+    double largest = 0;
+    for (std::int64_t j = i / 32 * 32; j < i / 32 * 32 + 32; ++j) largest = std::max(largest, std::abs(row[j]));
+    return largest == 0 ? 0.0 : half(largest / 127) * std::nearbyint(row[i] * (127 / largest));
+  };
   for (std::size_t s = 0; s < sequences.size(); ++s) {
     const Sequence& e = sequences[s];
     auto place = [&](std::int64_t position, std::int64_t head) {
@@ -26,8 +32,8 @@ Status reference(ReferenceArgs& a) {
     };
     for (std::int64_t r = 0; r < e.rows; ++r)
       for (std::int64_t i = 0; i < nk * d; ++i) {
-        k_pages[place(e.past + r, 0) + i] = kept(k[(e.row_begin + r) * nk * d + i]);
-        v_pages[place(e.past + r, 0) + i] = kept(v[(e.row_begin + r) * nk * d + i]);
+        k_pages[place(e.past + r, 0) + i] = kept(&k[(e.row_begin + r) * nk * d], i);
+        v_pages[place(e.past + r, 0) + i] = kept(&v[(e.row_begin + r) * nk * d], i);
       }
     for (std::int64_t r = 0; r < e.rows; ++r)
       for (std::int64_t h = 0; h < nq; ++h) {

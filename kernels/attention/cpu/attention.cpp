@@ -2,15 +2,12 @@
 #include <cmath>
 
 #include "hal/call.h"
-#include "kernels/attention/cpu/params.h"
-#include "kernels/common/cpu/vec.h"
+#include "kernels/attention/cpu/direct.h"
 
 namespace switchyard::kernels::SY_ISA {
 namespace {
 
 using kernels::attention::block_rows;
-using kernels::attention::chunk_positions;
-using kernels::attention::CpuParams;
 
 constexpr float lowest = -3.0e38f;  // below any score; finite, so that differences of it are
 
@@ -41,64 +38,6 @@ Where find_row(const std::int32_t* table, std::int64_t sequences, std::int64_t r
   return {};
 }
 
-// Pages of the kv heads [head, head + heads) as rows of padded f32.
-struct Pages {
-  const CpuParams& p;
-  const void* data;
-  std::int64_t head, heads;
-
-  // Asks memory for a position's row, all kv heads of it.
-  void fetch(std::int64_t row) const {
-    const std::int64_t bytes = p.half ? 2 : 4;
-    const char* from = static_cast<const char*>(data) + (row * p.kv_heads + head) * p.head_dim * bytes;
-    for (std::int64_t i = 0; i < heads * p.head_dim * bytes; i += 64) __builtin_prefetch(from + i);
-  }
-
-  // A head of a row of f16.
-  const std::uint16_t* halves(std::int64_t row, std::int64_t h) const {
-    return static_cast<const std::uint16_t*>(data) + (row * p.kv_heads + head + h) * p.head_dim;
-  }
-
-  // Head h goes to to + h * stride.
-  void read(std::int64_t row, float* to, std::int64_t stride) const {
-    const std::int64_t d = p.head_dim;
-    for (std::int64_t h = 0; h < heads; ++h, to += stride) {
-      const std::int64_t at = (row * p.kv_heads + head + h) * d;
-      std::int64_t i = 0;
-      if (p.half) {
-        const auto* from = static_cast<const std::uint16_t*>(data) + at;
-        for (; i + lanes <= d; i += lanes) store(to + i, load_f16(from + i));
-        if (i < d) {
-          std::uint16_t rest[lanes] = {};
-          std::memcpy(rest, from + i, static_cast<std::size_t>(d - i) * 2);
-          store(to + i, load_f16(rest));
-          i += lanes;
-        }
-      } else {
-        const auto* from = static_cast<const float*>(data) + at;
-        for (; i + lanes <= d; i += lanes) store(to + i, load(from + i));
-        if (i < d) {
-          store(to + i, load_part(from + i, d - i));
-          i += lanes;
-        }
-      }
-      for (; i < p.padded_dim; i += lanes) store(to + i, vec{});
-    }
-  }
-};
-
-// The rows of the pages that hold positions [begin, begin + n).
-struct Places {
-  std::int64_t row[chunk_positions];
-  Places(const CpuParams& p, const std::int32_t* table, std::int64_t begin, std::int64_t n) {
-    std::int64_t page = begin / p.page_size, offset = begin % p.page_size;
-    for (std::int64_t i = 0; i < n; ++i, ++offset) {
-      if (offset == p.page_size) ++page, offset = 0;
-      row[i] = std::int64_t{table[page]} * p.page_size + offset;
-    }
-  }
-};
-
 // What is known of a row after some positions: the largest score, the sum of exp(score - largest), and that of the
 // values.
 struct Partial {
@@ -115,9 +54,6 @@ void merge(const Partial& total, const Partial& chunk, std::int64_t padded) {
   for (std::int64_t i = 0; i < padded; i += lanes)
     store(total.values + i, load(total.values + i) * scales[0] + load(chunk.values + i) * scales[1]);
 }
-
-constexpr std::int64_t at_once = 16;  // positions whose keys or values lie unpacked
-constexpr std::int64_t ahead = 12;    // positions that are asked for before they are read
 
 // A thread's memory: queries of a block, one chunk's scores, a few positions' keys or values as f32. A query of the
 // block is counted by kv head, then row, then head of the group.
@@ -221,93 +157,6 @@ inline void soften(float* score, std::int64_t n, float* peak_of_row, float* sum_
   *sum_of_row = sum(total);
 }
 
-// A row of one step alone: its G queries of a kv head meet keys and values as they are read, which saves unpacking them
-// to memory first. The sums are those of dots() and add_values() in the same order, so the bits are, too.
-template <int G>
-void score_keys(const Pages& keys, const Places& at, std::int64_t most, const float* queries, float* scores) {
-  const std::int64_t d = keys.p.head_dim;
-  for (std::int64_t s = 0; s < most; s += lanes)
-    for (std::int64_t h = 0; h < keys.heads; ++h) {
-      const float* query = queries + h * G * d;
-      vec part[G][lanes];
-      for (int i = 0; i < lanes; i += 4) {
-        const std::uint16_t* k[4];
-        for (int n = 0; n < 4; ++n) {
-          const std::int64_t position = s + i + n, next = position + ahead;
-          k[n] = keys.halves(at.row[position < most ? position : most - 1], h);
-          const auto* later = reinterpret_cast<const char*>(keys.halves(at.row[next < most ? next : most - 1], h));
-          for (std::int64_t byte = 0; byte < 2 * d; byte += 64) __builtin_prefetch(later + byte);
-        }
-        vec sum[4][G] = {};
-        for (std::int64_t j = 0; j < d; j += lanes) {
-          const vec x[4] = {load_f16(k[0] + j), load_f16(k[1] + j), load_f16(k[2] + j), load_f16(k[3] + j)};
-#pragma GCC unroll 4
-          for (int g = 0; g < G; ++g) {
-            const vec q = load(query + g * d + j);
-#pragma GCC unroll 4
-            for (int n = 0; n < 4; ++n) sum[n][g] += q * x[n];
-          }
-        }
-#pragma GCC unroll 4
-        for (int g = 0; g < G; ++g)
-#pragma GCC unroll 4
-          for (int n = 0; n < 4; ++n) part[g][i + n] = sum[n][g];
-      }
-      for (int g = 0; g < G; ++g) store(scores + (h * G + g) * chunk_positions + s, sums(part[g]));
-    }
-}
-
-template <int G>
-void sum_values(const Pages& values, const Places& at, std::int64_t most, const float* scores, float* totals) {
-  constexpr int wide = 4;  // vectors of a head at a time
-  const std::int64_t d = values.p.head_dim;
-  for (std::int64_t s = 0; s < most; s += at_once) {
-    const std::int64_t n = most - s < at_once ? most - s : at_once;
-    for (std::int64_t h = 0; h < values.heads; ++h) {
-      const float* weight = scores + h * G * chunk_positions + s;
-      float* to = totals + h * G * d;
-      auto columns = [&](auto count, std::int64_t j) {
-        constexpr int C = decltype(count)::value;
-        vec sum[C][G];
-#pragma GCC unroll 4
-        for (int c = 0; c < C; ++c)
-#pragma GCC unroll 4
-          for (int g = 0; g < G; ++g) sum[c][g] = load(to + g * d + j + c * lanes);
-        for (std::int64_t i = 0; i < n; ++i) {
-          const std::uint16_t* v = values.halves(at.row[s + i], h) + j;
-          const std::int64_t next = s + i + at_once;
-          __builtin_prefetch(values.halves(at.row[next < most ? next : most - 1], h) + j);
-          if (C * lanes > 32) __builtin_prefetch(values.halves(at.row[next < most ? next : most - 1], h) + j + 32);
-          vec x[C];
-#pragma GCC unroll 4
-          for (int c = 0; c < C; ++c) x[c] = load_f16(v + c * lanes);
-#pragma GCC unroll 4
-          for (int g = 0; g < G; ++g) {
-            const float w = weight[g * chunk_positions + i];
-#pragma GCC unroll 4
-            for (int c = 0; c < C; ++c) sum[c][g] += x[c] * w;
-          }
-        }
-#pragma GCC unroll 4
-        for (int c = 0; c < C; ++c)
-#pragma GCC unroll 4
-          for (int g = 0; g < G; ++g) store(to + g * d + j + c * lanes, sum[c][g]);
-      };
-      std::int64_t j = 0;
-      for (; j + wide * lanes <= d; j += wide * lanes) columns(std::integral_constant<int, wide>{}, j);
-      for (; j < d; j += lanes) columns(std::integral_constant<int, 1>{}, j);
-    }
-  }
-}
-
-using ScoreKeys = void (*)(const Pages&, const Places&, std::int64_t, const float*, float*);
-using SumValues = ScoreKeys;
-constexpr int most_direct = 4;
-constexpr ScoreKeys score_by_group[most_direct + 1] = {nullptr, score_keys<1>, score_keys<2>, score_keys<3>,
-                                                       score_keys<4>};
-constexpr SumValues sum_by_group[most_direct + 1] = {nullptr, sum_values<1>, sum_values<2>, sum_values<3>,
-                                                     sum_values<4>};
-
 // Positions [begin, end) for all queries of the tile: m.largest, m.sum, m.values. A row stops at its own position, and
 // nothing of one query touches another: its bits are those it would have alone.
 void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const std::int32_t* table, std::int64_t begin,
@@ -317,8 +166,8 @@ void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const 
   const std::int64_t most = tile.count(tile.w.rows - 1, begin, end);
   const Pages keys{tile.p, k_pages, tile.head, tile.heads}, values{tile.p, v_pages, tile.head, tile.heads};
   const Places at(tile.p, table, begin, most);
-  const bool direct = tile.p.half && tile.w.rows == 1 && tile.group <= most_direct && tile.p.head_dim == padded;
-  if (direct && most > 0) score_by_group[tile.group](keys, at, most, m.queries, m.scores);
+  const bool direct = tile.w.rows == 1 && tile.group <= most_direct && tile.p.head_dim == padded;
+  if (direct && most > 0) score_direct(tile.group, keys, at, most, m.queries, m.scores);
   for (std::int64_t s = 0; s < most && !direct; s += at_once) {
     const std::int64_t n = most - s < at_once ? most - s : at_once;
     for (std::int64_t i = 0; i < n; ++i) {
@@ -339,7 +188,7 @@ void do_chunk(const Tile& tile, const void* k_pages, const void* v_pages, const 
     soften(m.scores + k * chunk_positions, tile.count(tile.row(k), begin, end), m.largest + k, m.sum + k);
     for (std::int64_t j = 0; j < padded; j += lanes) store(m.values + k * padded + j, vec{});
   }
-  if (direct && most > 0) sum_by_group[tile.group](values, at, most, m.scores, m.values);
+  if (direct && most > 0) sum_direct(tile.group, values, at, most, m.scores, m.values);
   for (std::int64_t s = 0; s < most && !direct; s += at_once) {
     const std::int64_t n = most - s < at_once ? most - s : at_once;
     for (std::int64_t i = 0; i < n; ++i) {
@@ -384,18 +233,7 @@ void attention_append(const hal::CallArgs* a) {
         (std::int64_t{table[w.sequence * p.columns + w.past / p.page_size]} * p.page_size + w.past % p.page_size) * row;
     for (int side = 0; side < 2; ++side) {
       const float* from = static_cast<const float*>(a->pointers[side]) + t * row;
-      if (!p.half) {
-        std::memcpy(static_cast<float*>(a->pointers[4 + side]) + at, from, static_cast<std::size_t>(row) * 4);
-        continue;
-      }
-      auto* to = static_cast<std::uint16_t*>(a->pointers[4 + side]) + at;
-      std::int64_t i = 0;
-      for (; i + lanes <= row; i += lanes) store_f16(to + i, load(from + i));
-      if (i < row) {
-        std::uint16_t rest[lanes];
-        store_f16(rest, load_part(from + i, row - i));
-        std::memcpy(to + i, rest, static_cast<std::size_t>(row - i) * 2);
-      }
+      keep_row(p.kept, from, row, static_cast<std::uint8_t*>(a->pointers[4 + side]) + p.bytes(at));
     }
   }
 }

@@ -32,7 +32,8 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   return {static_cast<std::uint32_t>(p.heads), count(p.rows, dims), 1};
 }
 
-std::optional<std::string> refuse(const Segment&, const Node& n, const Info&) {
+std::optional<std::string> refuse(const Segment& s, const Node& n, const Info&) {
+  if (s.values[n.in[5]].dtype == DType::q8_0) return "a KV cache in q8_0 has no OpenCL kernel";
   auto at = n.attrs_as<Attrs>();
   if (at.head_dim <= widest_head) return std::nullopt;
   return "head_dim " + std::to_string(at.head_dim) + " is above " + std::to_string(widest_head);

@@ -37,6 +37,7 @@ std::uint32_t group_memory(const Attrs& a) {
 }
 
 std::optional<std::string> refuse(const Segment& s, const Node& n, const Info& info) {
+  if (s.values[n.in[5]].dtype == DType::q8_0) return "a KV cache in q8_0 has no Vulkan kernel";
   const auto a = n.attrs_as<Attrs>();
   if (a.head_dim % 2)
     return "head_dim is " + std::to_string(a.head_dim) + ", this kernel works on pairs and needs an even one";
