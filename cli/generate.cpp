@@ -9,18 +9,30 @@ void PlacementArguments::add_to(CLI::App& app) {
   app.add_option("--profile", profile, "a profile made by `switchyard profile -o`; default: this machine's")
       ->check(CLI::ExistingFile);
   app.add_flag("--strict", strict, "fail with the ops and reasons rather than run any of them elsewhere");
-  app.add_option("--activations", activations,
-                 "f32, or auto: a device may round them to 8 bits in blocks of 32; the KV cache is then f16")
-      ->check(CLI::IsMember({"auto", "f32"}))
-      ->capture_default_str();
+  precision.add_to(app);
   app.add_option("--ctx", context, "longest context of a session, such as 4096 or 128k")->capture_default_str();
   app.add_option("--trace", trace, "write a trace for chrome://tracing or ui.perfetto.dev");
 }
 
-void set_activations(scheduler::StageOptions& options, const std::string& activations) {
+void PrecisionArguments::add_to(CLI::App& app) {
+  app.add_option("--activations", activations,
+                 "f32, or auto: a device may round them to 8 bits in blocks of 32, or to bf16 beside bf16 weights")
+      ->check(CLI::IsMember({"auto", "f32"}))
+      ->capture_default_str();
+  app.add_option("--kv", kv,
+                 "what the KV cache holds: f32, f16, q8_0 (CPU only), or auto: f16, with f32 activations f32")
+      ->check(CLI::IsMember({"auto", "f32", "f16", "q8_0"}))
+      ->capture_default_str();
+}
+
+void PrecisionArguments::apply(scheduler::StageOptions& options) const {
   const bool exact = activations == "f32";
-  options.kv = exact ? hal::DType::f32 : hal::DType::f16;
   options.activations = exact ? kernels::Activations::exact : kernels::Activations::rounded;
+  options.kv = kv == "f32"    ? hal::DType::f32
+               : kv == "f16"  ? hal::DType::f16
+               : kv == "q8_0" ? hal::DType::q8_0
+               : exact        ? hal::DType::f32
+                              : hal::DType::f16;
 }
 
 namespace {
@@ -28,7 +40,7 @@ namespace {
 scheduler::EngineOptions options_of(const PlacementArguments& a, std::int64_t tokens_needed) {
   scheduler::EngineOptions options;
   options.context = std::max(count(a.context), tokens_needed);
-  set_activations(options, a.activations);
+  a.precision.apply(options);
   options.want_spans = !a.trace.empty();
   options.progress = [](std::string_view what, double done) { progress(what, done); };
   return options;

@@ -4,14 +4,19 @@
 
 namespace switchyard::cli {
 
+// How exactly a model is computed; the same words for everyone who opens, plans or measures one.
+struct PrecisionArguments {
+  std::string activations = "auto", kv = "auto";
+  void add_to(CLI::App& app);
+  void apply(scheduler::StageOptions& options) const;
+};
+
 struct PlacementArguments {
-  std::string device = "auto", plan, profile, activations = "auto", trace, context = "4096";
+  std::string device = "auto", plan, profile, trace, context = "4096";
+  PrecisionArguments precision;
   bool strict = false;
   void add_to(CLI::App& app);
 };
-
-// --activations: "f32" computes exactly, with an f32 KV cache; "auto" lets devices round to 8 bits, with an f16 one.
-void set_activations(scheduler::StageOptions& options, const std::string& activations);
 
 struct Placed {
   std::unique_ptr<scheduler::Engine> engine;

@@ -7,8 +7,9 @@ namespace switchyard::cli {
 namespace {
 
 struct Arguments {
+  PrecisionArguments precision;
   ModelArguments model;
-  std::string profile, context = "4096", mode = "latency", device, out, activations = "auto";
+  std::string profile, context = "4096", mode = "latency", device, out;
   std::int64_t sessions = 1, prompt = 512;
   std::vector<std::string> pins;
   bool explain = false, table = false, strict = false;
@@ -17,7 +18,7 @@ struct Arguments {
 void run(const Arguments& a, const Global& global) {
   scheduler::StageOptions options;
   options.context = count(a.context);
-  set_activations(options, a.activations);
+  a.precision.apply(options);
   const scheduler::Mode mode = check(scheduler::mode_from(a.mode));
   check(scheduler::supported(mode));
   Fleet fleet(global);
@@ -59,9 +60,7 @@ void add_plan(CLI::App& app, Global& global) {
       ->capture_default_str();
   verb->add_option("--pin", a->pins, "0-11=vulkan:0, head=cpu:0, ...; may be repeated");
   verb->add_option("--device", a->device, "everything there; what it declines goes elsewhere unless --strict");
-  verb->add_option("--activations", a->activations, "as `run` will be given: f32, or auto")
-      ->check(CLI::IsMember({"auto", "f32"}))
-      ->capture_default_str();
+  a->precision.add_to(*verb);
   verb->add_flag("--strict", a->strict, "with --device or --pin: fail with the ops and reasons instead");
   verb->add_flag("--table", a->table, "the table (the default without --json)");
   verb->add_flag("--explain", a->explain, "the table with runners-up and reasons (the default without --json)");

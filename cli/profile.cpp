@@ -8,7 +8,8 @@ namespace switchyard::cli {
 namespace {
 
 struct Arguments {
-  std::string out, model, weights = "q4_k", context = "4096", activations = "auto", device;
+  PrecisionArguments precision;
+  std::string out, model, weights = "q4_k", context = "4096", device;
   bool quick = false;
 };
 
@@ -42,7 +43,7 @@ void run(const Arguments& a, const Global& global) {
     chosen.weights = a.weights;
     scheduler::StageOptions stage;
     stage.context = count(a.context);
-    set_activations(stage, a.activations);
+    a.precision.apply(stage);
     for (scheduler::Unit& unit : scheduler::units_of(chosen.load(true), stage))
       options.units.push_back({unit.name, std::move(unit.segment)});
   }
@@ -69,9 +70,7 @@ void add_profile(CLI::App& app, Global& global) {
   verb->add_option("--model", a->model, "also measure the layers of this model, as wholes");
   verb->add_option("--weights", a->weights, "weight type of a built-in shape")->capture_default_str();
   verb->add_option("--ctx", a->context, "context the layers are measured for")->capture_default_str();
-  verb->add_option("--activations", a->activations, "as `run` will be given: f32, or auto")
-      ->check(CLI::IsMember({"auto", "f32"}))
-      ->capture_default_str();
+  a->precision.add_to(*verb);
   verb->add_option("--device", a->device, "only this one");
   verb->add_flag("--quick", a->quick, "a few seconds per device, without the table of ops");
   verb->callback([a, &global] { run(*a, global); });

@@ -20,12 +20,13 @@ struct Rounded : testing::TestWithParam<std::string> {
     if (GetParam().ends_with("bf16") && !info.has_feature("avx512_bf16") && !info.has_feature("amx_bf16"))
       GTEST_SKIP() << info.name << " has no products of bf16, so nothing is rounded";
   }
-  std::unique_ptr<Engine> open(kernels::Activations activations) const {
+  std::unique_ptr<Engine> open(kernels::Activations activations, hal::DType kv = hal::DType::f32) const {
     auto model = models::load(test::oracle_path("gguf/" + GetParam() + ".gguf"));
     if (!model) throw std::runtime_error(hal::describe(model.error()));
     scheduler::EngineOptions options;
     options.context = 512;
     options.activations = activations;
+    options.kv = kv;
     auto count = static_cast<std::size_t>(models::unit_count(*model));
     auto engine = Engine::open(std::move(model).value(), {count, test::open_device("cpu:0")}, options);
     if (!engine) throw std::runtime_error(hal::describe(engine.error()));
@@ -61,9 +62,9 @@ TEST_P(Rounded, TheMedianRowStaysNearTheExactOne) {
   std::printf("  %s: median error of a row %.4f, largest %.4f\n", GetParam().c_str(), median, errors.back());
 }
 
-TEST_P(Rounded, ARowIsBitEqualAloneAndInAMixedStep) {
-  auto engine = open(kernels::Activations::rounded);
-  const auto a = tokens();
+// a in one go, b in pieces, alone and beside each other.
+void expect_rows_alone_and_mixed_to_be_bit_equal(Engine& opened, const std::vector<std::int32_t>& a) {
+  Engine* engine = &opened;
   const std::vector<std::int32_t> b(a.rbegin(), a.rend());
   // Alone: b as a prefill of 40 and single steps; a in one go.
   const auto want_a = all_logits(*engine, a);
@@ -86,6 +87,37 @@ TEST_P(Rounded, ARowIsBitEqualAloneAndInAMixedStep) {
   const std::size_t vocab = want_b.size() / b.size();
   EXPECT_TRUE(std::equal(got_b.begin(), got_b.begin() + static_cast<std::ptrdiff_t>(40 * vocab), want_b.begin()));
   EXPECT_EQ(got_b.size(), want_b.size());
+}
+
+TEST_P(Rounded, ARowIsBitEqualAloneAndInAMixedStep) {
+  expect_rows_alone_and_mixed_to_be_bit_equal(*open(kernels::Activations::rounded), tokens());
+}
+
+TEST(KvCache, InQ8_0IsNearTheExactOneAndRowsStayBitEqual) {
+  const std::string name = "quant256-q8_0";
+  auto open = [&](hal::DType kv) {
+    scheduler::EngineOptions options;
+    options.context = 512;
+    options.kv = kv;
+    auto model = models::load(test::oracle_path("gguf/" + name + ".gguf"));
+    if (!model) throw std::runtime_error(hal::describe(model.error()));
+    const auto count = static_cast<std::size_t>(models::unit_count(*model));
+    auto engine = Engine::open(std::move(model).value(), {count, test::open_device("cpu:0")}, options);
+    if (!engine) throw std::runtime_error(hal::describe(engine.error()));
+    return std::move(engine).value();
+  };
+  const auto tokens = test::golden("gguf-" + name).tokens(64);
+  auto exact = open(hal::DType::f32), small = open(hal::DType::q8_0);
+  const auto want = all_logits(*exact, tokens), got = all_logits(*small, tokens);
+  double largest = 0, difference = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    largest = std::max(largest, std::abs(double(want[i])));
+    difference = std::max(difference, std::abs(double(want[i]) - double(got[i])));
+  }
+  EXPECT_GT(difference / largest, 1e-6) << "nothing was rounded";
+  EXPECT_LT(difference / largest, 0.02);
+  std::printf("  KV in q8_0: largest error %.5f of the largest logit\n", difference / largest);
+  expect_rows_alone_and_mixed_to_be_bit_equal(*small, tokens);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Rounded,
