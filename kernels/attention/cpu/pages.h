@@ -42,11 +42,8 @@ template <>
 struct Row<Kept::q8_0> {
   const std::uint8_t* data;
   vec at(std::int64_t j) const {
-    typedef std::int8_t bytes __attribute__((vector_size(lanes)));
     const std::uint8_t* block = data + j / 32 * 34;
-    bytes quants;
-    std::memcpy(&quants, block + 2 + j % 32, sizeof quants);
-    return __builtin_convertvector(quants, vec) * half_to_float(block);
+    return load_i8(reinterpret_cast<const std::int8_t*>(block + 2 + j % 32)) * half_to_float(block);
   }
 };
 

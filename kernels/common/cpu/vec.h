@@ -121,6 +121,19 @@ static inline vec softplus(vec x) {
   return max(x, vec{}) + 2.0f * (s + s * (q * p));
 }
 
+static inline vec load_i8(const std::int8_t* p) {
+#if SY_ISA_avx512
+  return (vec)_mm512_maskz_cvtepi32_ps(
+      0xffff, _mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif SY_ISA_avx2
+  return (vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#else
+  ivec n;
+  for (int i = 0; i < lanes; ++i) n[i] = p[i];
+  return __builtin_convertvector(n, vec);
+#endif
+}
+
 // IEEE half, to and from (nearest, ties to even).
 static inline vec load_f16(const std::uint16_t* p) {
 #if SY_ISA_avx512
