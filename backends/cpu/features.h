@@ -14,7 +14,9 @@ struct Features {
 };
 
 // Masked by SWITCHYARD_CPU_ISA=scalar|avx2|avx512. invalid_argument for another value, unsupported for a set this
-// processor or its operating system lacks.
+// processor or its operating system lacks. SWITCHYARD_CPU_EMULATE_AMX=1 adds "amx_emulation" on one with AVX-512: the
+// kernels for AMX, with its instructions done in plain C++, for tests. Asks Linux for the use of AMX where there is
+// one.
 hal::Result<Features> read_features();
 
 }  // namespace switchyard::backends::cpu
