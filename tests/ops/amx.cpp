@@ -93,9 +93,10 @@ TEST(AmxEmulation, Bf16TakesSubnormalsAsZero) {
 
 #if defined(__x86_64__)
 
-// What the machine code did, one tile of registers per thread of the tests (there is one).
+// The registers of the thread that runs kernels, how many instructions were done on them, and whether they are in use.
 thread_local Tiles trapped_tiles;
 thread_local std::uint64_t trapped = 0;
+thread_local bool in_use = false;
 struct sigaction before;
 
 std::uint64_t general(const ucontext_t& u, unsigned number) {
@@ -115,6 +116,7 @@ void configure(const std::uint8_t* config) {
     std::memcpy(&shape[t].row_bytes, config + 16 + 2 * t, 2);
   }
   trapped_tiles.configure(shape);
+  in_use = true;
 }
 
 // Does one instruction and returns its length; 0: none of AMX.
@@ -128,7 +130,7 @@ unsigned perform(const ucontext_t& u) {
     if (operation == 0x49 && prefix == f2)
       trapped_tiles.zero(static_cast<int>(reg));
     else if (operation == 0x49 && prefix == none && modrm == 0xc0)
-      trapped_tiles.configure({{}, {}, {}, {}, {}, {}, {}, {}});
+      trapped_tiles.configure({{}, {}, {}, {}, {}, {}, {}, {}}), in_use = false;
     else if (operation == 0x5e && prefix == f3)
       trapped_tiles.dot_s8u8(static_cast<int>(reg), static_cast<int>(rm), static_cast<int>(third));
     else if (operation == 0x5c && prefix == f3)
@@ -222,6 +224,7 @@ int compare_variants(bool bf16, const Info& real, const std::vector<std::string>
       node.variant = variant;
       auto run = DirectRunner(data, info).run(false);
       for (const auto& fault : run.faults) ADD_FAILURE() << fault;
+      EXPECT_FALSE(in_use) << "the tiles were not released";
       if (variant == variants.front()) {
         want = run.values;
         continue;

@@ -1,6 +1,5 @@
-// Eight tiles of up to 16 rows of 64 bytes: Intel's AMX, or the same in plain C++ where the compiler was not told that
-// there is AMX. C [m][n] += A [m][k] B [k][n] in words of 32 bits: four 8-bit integers or two bf16 of A and B, one i32
-// or f32 of C.
+// Eight tiles of up to 16 rows of 64 bytes: Intel's AMX in the set amx (sets.table), the same in plain C++ elsewhere.
+// C [m][n] += A [m][k] B [k][n] in words of 32 bits: four 8-bit integers or two bf16 of A and B, one i32 or f32 of C.
 #pragma once
 #include "kernels/common/cpu/wide.h"
 
@@ -12,7 +11,7 @@ struct TileShape {
   std::uint16_t row_bytes;
 };
 
-#if defined(__AMX_TILE__)
+#if defined(SY_ISA_amx)
 
 // Not by the compiler's intrinsics: those of g++ 12 do not say that they read memory, so what they load may not have
 // been stored yet.
@@ -21,7 +20,9 @@ class Tiles {
   Tiles() = default;
   Tiles(const Tiles&) = delete;
   Tiles& operator=(const Tiles&) = delete;
-  SY_METHOD ~Tiles() { __asm__ volatile("tilerelease" ::: "memory"); }
+  SY_METHOD ~Tiles() {
+    if (configured_) __asm__ volatile("tilerelease" ::: "memory");
+  }
 
   // Before anything else; all tiles become zero.
   SY_METHOD void configure(const TileShape (&shape)[8]) {
@@ -33,6 +34,7 @@ class Tiles {
     static_assert(sizeof config == 64);
     for (int t = 0; t < 8; ++t) config.row_bytes[t] = shape[t].row_bytes, config.rows[t] = shape[t].rows;
     __asm__ volatile("ldtilecfg %0" ::"m"(config) : "memory");
+    configured_ = true;
   }
   template <int t>
   SY_METHOD void zero() {
@@ -56,6 +58,9 @@ class Tiles {
   SY_METHOD void dot_bf16() {
     __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(c), "i"(a), "i"(b));
   }
+
+ private:
+  bool configured_ = false;
 };
 
 #else
