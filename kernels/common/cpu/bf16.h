@@ -13,7 +13,7 @@ SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t, std::uint32_t 
 #if defined(__AVX512BF16__)
   const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x));
   std::memcpy(row + 2 * first, &both, 64);
-#else
+#else  // the same bits: subnormals become zero, NaN quiet
   std::uint16_t rounded[32];
   for (int i = 0; i < 32; ++i) {
     std::uint32_t bits;
@@ -26,7 +26,8 @@ SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t, std::uint32_t 
 #endif
 }
 
-#if !defined(SY_TILES)              // else that of bf16_tiles.h
+#if !defined(SY_TILES)  // else that of bf16_tiles.h
+
 constexpr unsigned most_rows = 12;  // 24 totals in registers
 
 // Two groups times C rows: out[(g * most_rows + c) * 16 + lane].

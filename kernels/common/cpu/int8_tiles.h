@@ -18,7 +18,7 @@ constexpr unsigned excess_of(DType type) {
 }
 
 // A chunk of the rounded rows. Rows that are not there have scales of zero.
-struct ChunkOfRows {
+struct alignas(64) ChunkOfRows {
   Byte quants[tile_rows][chunk];
   float scale[chunk / 32][tile_rows], scaled_sum[chunk / 32][tile_rows];
   std::int32_t start[chunk / 16][tile_rows];  // per unit: what its sum starts from
