@@ -10,6 +10,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -24,7 +26,8 @@ struct Level {
   std::string_view word, other;
 };
 #if defined(__x86_64__)
-constexpr Level levels[] = {{"scalar", "", ""}, {"avx2", "avx2", "avx_"}, {"avx512", "avx512", "amx_"}};
+constexpr Level levels[] = {
+    {"scalar", "", ""}, {"avx2", "avx2", "avx_"}, {"avx512", "avx512", "avx512_"}, {"amx", "amx_int8", "amx_"}};
 
 struct Registers {
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -41,6 +44,12 @@ std::uint64_t saved_state() {
   std::uint32_t low = 0, high = 0;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<std::uint64_t>(high) << 32) | low;
+}
+
+// Linux keeps the tiles of a process only once it has asked for them; else their first use ends it.
+bool tiles_granted() {
+  constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 
 void detect(Features& f) {
@@ -74,8 +83,11 @@ void detect(Features& f) {
   add(avx512, "avx512");
   add(avx512 && bit(seven.c, 11), "avx512_vnni");
   add(avx512 && bit(seven1.a, 5), "avx512_bf16");
-  add(avx512 && tiles && bit(seven.d, 25), "amx_int8");
-  add(avx512 && tiles && bit(seven.d, 22), "amx_bf16");
+  const bool amx = avx512 && tiles && bit(seven.d, 24) && tiles_granted();
+  add(amx && bit(seven.d, 25), "amx_int8");
+  add(amx && bit(seven.d, 22), "amx_bf16");
+  const char* emulate = std::getenv("SWITCHYARD_CPU_EMULATE_AMX");
+  add(avx512 && emulate && std::strcmp(emulate, "1") == 0, "amx_emulation");
 }
 #elif defined(__aarch64__)
 // "scalar" is without what later processors added to NEON.

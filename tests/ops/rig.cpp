@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <set>
 
 #include "backends/all.h"
@@ -16,7 +17,9 @@ Rig& Rig::get() {
   return rig;
 }
 
-Rig::Rig() : backends_(backends::all({})) {
+Rig::Rig() {
+  setenv("SWITCHYARD_CPU_EMULATE_AMX", "1", 0);  // kernels that hardly any machine could run otherwise
+  backends_ = backends::all({});
   for (auto& backend : backends_) {
     Discovery found = backend->discover();
     for (const Absence& a : found.absent)

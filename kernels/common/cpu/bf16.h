@@ -10,9 +10,23 @@ namespace switchyard::kernels::SY_ISA {
 SY_INLINE std::uint64_t input_row_bytes(std::uint32_t k) { return 2ull * k; }
 // x[0 .. 32) as elements [first, first + 32) of a rounded row: nearest, ties to even.
 SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t, std::uint32_t first) {
+#if defined(__AVX512BF16__)
   const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x));
   std::memcpy(row + 2 * first, &both, 64);
+#else  // the same bits: subnormals become zero, NaN quiet
+  std::uint16_t rounded[32];
+  for (int i = 0; i < 32; ++i) {
+    std::uint32_t bits;
+    std::memcpy(&bits, x + i, 4);
+    const std::uint32_t exponent = bits & 0x7f800000u, nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    if (exponent == 0) bits &= 0x80000000u;
+    rounded[i] = static_cast<std::uint16_t>((nan ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+  }
+  std::memcpy(row + 2 * first, rounded, 64);
+#endif
 }
+
+#if !defined(SY_TILES)  // else that of bf16_tiles.h
 
 constexpr unsigned most_rows = 12;  // 24 totals in registers
 
@@ -71,5 +85,10 @@ SY_INLINE void multiply_pair(DType, const Byte* const (&w)[2], std::uint32_t k, 
     for (unsigned c = 0; c < count; ++c) emit(first + c, out + c * 16, out + (most_rows + c) * 16);
   }
 }
+#endif
 
 }  // namespace switchyard::kernels::SY_ISA
+
+#if defined(SY_TILES)
+#include "kernels/common/cpu/bf16_tiles.h"
+#endif

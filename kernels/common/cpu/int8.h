@@ -414,6 +414,7 @@ SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t k, std::uint32_
   round_block(x, reinterpret_cast<std::int8_t*>(row) + first, row + k + first / 32 * sizeof(RoundedBlock));
 }
 
+#if !defined(SY_TILES)  // else that of int8_tiles.h
 // Pairs of groups [w[0]] and [w[1]] times `rows` rounded rows: emit(row, g, sixteen products) in rising order of rows.
 template <class Row, class Emit>
 SY_INLINE void multiply_pair(DType type, const Byte* const (&w)[2], std::uint32_t k, std::int64_t rows, Row&& row_at,
@@ -433,5 +434,10 @@ SY_INLINE void multiply_pair(DType type, const Byte* const (&w)[2], std::uint32_
     }
   });
 }
+#endif
 
 }  // namespace switchyard::kernels::SY_ISA
+
+#if defined(SY_TILES)
+#include "kernels/common/cpu/int8_tiles.h"
+#endif

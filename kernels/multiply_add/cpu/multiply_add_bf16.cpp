@@ -2,9 +2,11 @@
 
 namespace switchyard::kernels::SY_ISA {
 
+// Vectors on AMX too: where its tiles do more, the matrix products that use them set the limit.
 void multiply_add_bf16(const hal::CallArgs* a) {
   float ones[16];
   for (float& v : ones) v = 1.0f;
+#if defined(__AVX512BF16__)
   add_products<Wide>(
       a, 2,
       [&](const float* x) SY_LAMBDA {
@@ -18,6 +20,15 @@ void multiply_add_bf16(const hal::CallArgs* a) {
         return [=](Wide sum) SY_LAMBDA { return Wide{_mm512_dpbf16_ps(sum.v, values, pair_of_ones)}; };
       },
       [](Wide sum) SY_LAMBDA { return sum; });
+#else
+  add_products<Wide>(
+      a, 1,
+      [&](const float* x) SY_LAMBDA {
+        const Wide value = load(x), one = unknown<Wide>(ones);
+        return [=](Wide sum) SY_LAMBDA { return fma(value, one, sum); };
+      },
+      [](Wide sum) SY_LAMBDA { return sum; });
+#endif
 }
 
 }  // namespace switchyard::kernels::SY_ISA
