@@ -86,6 +86,10 @@ def cell(values, digits=1):
     return text if len(values) == 1 else f"{text} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
+def count(n, noun):
+    return f"{n} {noun}" + "s" * (n != 1)
+
+
 def table(head, rows):
     """Columns as wide as they must be; the first is left-aligned."""
     widths = [max(len(row[c]) for row in [head, *rows]) for c in range(len(head))]

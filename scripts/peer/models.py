@@ -3,7 +3,7 @@ import json
 import os
 import statistics
 
-from common import EACH, HERE, SETTINGS, cell, competitors, run, say, table
+from common import EACH, HERE, SETTINGS, cell, competitors, count, run, say, table
 
 BUSY_TOKENS = 8  # of decode beside competing processes, where a side may be many times slower
 SMALL = {"prompt": 16, "generate": 1, "parallel": 1}  # for the time of loading and the memory of one session
@@ -64,7 +64,7 @@ def rows(result):
 
 def show(result):
     idle, small = ([r[k] for r in result["rounds"]] for k in ("idle", "small"))
-    print(f"\n{result['model']}, {result['threads']} threads, {len(idle)} rounds in turn: median (least to largest), tokens/s")
+    print(f"\n{result['model']}, {count(result['threads'], 'thread')}, {count(len(idle), 'round')} in turn: median (least to largest), tokens/s")
     lines = []
     for test in tests(result["work"]):
         ratio = [f["ours"][test] / best(f, test) for f in idle]

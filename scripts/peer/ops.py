@@ -2,31 +2,36 @@
 import json
 import statistics
 
-from common import HERE, cell, run, say, table
+from common import HERE, cell, count, run, say, table
 
 SCHEMA = "switchyard.bench_peer_ops/1"
 QUANTISED = ("q4_k", "q8_0", "q4_0", "bf16")
 NOTES = """Every time is of cold data. switchyard: 64 MB are copied to another 64 MB before each sample, a sample is one run of the op. llama.cpp: a sample is a
 graph of up to 64 such ops, each with weights, state or cache of its own, that together read 256 MB or more (ops of 128 tokens and more: two of
-each), divided by their number.
-expert_gemm is the whole of ours (gate, up, SwiGLU, down, weighted sum, residual) against ggml_mul_mat_id three times and ggml_swiglu_split: there is no fused one.
+each), divided by their number. What ours writes may stay in the cache at a sample's end.
+expert_gemm is the whole of ours (gate, up, SwiGLU, down, weighted sum, residual) against ggml_mul_mat_id three times and ggml_swiglu_split: there is
+no fused one.
+The limit of bf16 products is the 8-bit rate too, which bf16 arithmetic can reach about half of; that of f32 work is the f32 rate of matrix products.
 causal_conv1d is ours with bias, SiLU and its window against ggml_ssm_conv alone; ssm_scan is ours with D and the state in place against ggml_ssm_scan alone."""
 
 
 def groups():
     """(our op, ggml's, [(our case, ggml's arguments, how it is shown)]), measured one after another with little time between the sides."""
     for kind in QUANTISED:
-        yield "gemm", "mul_mat", [(f"{kind}_t{t}_k2048_n8512_rounded", {"kind": kind, "k": 2048, "n": 8512, "tokens": t}, f"8512x2048 {kind}, {t} tokens")
-                                  for t in (1, 8, 512)]
+        yield "gemm", "mul_mat", [
+            (f"{kind}_t{t}_k2048_n8512_rounded", {"kind": kind, "k": 2048, "n": 8512, "tokens": t}, f"8512x2048 {kind}, {count(t, 'token')}")
+            for t in (1, 8, 512)]
     for name, d, inner, experts, top in (("tiny", 1536, 512, 64, 6), ("small", 4096, 768, 72, 10)):
         for kind in QUANTISED:
             yield "expert_gemm", "experts", [
                 (f"granite_4_{name}_{kind}_t{t}_e{experts}_k{top}_fused_residual_rounded",
-                 {"kind": kind, "d": d, "inner": inner, "experts": experts, "top": top, "tokens": t}, f"{experts}x{inner}x{d} top {top} {kind}, {t} tokens")
+                 {"kind": kind, "d": d, "inner": inner, "experts": experts, "top": top, "tokens": t},
+                 f"{experts}x{inner}x{d} top {top} {kind}, {count(t, 'token')}")
                 for t in (1, 32, 512)]
     for model, heads in (("tiny", 48), ("micro", 64)):
         yield "ssm_scan", "ssm_scan", [
-            (f"granite_h_{model}_{t}", {"heads": heads, "head_dim": 64, "state": 128, "tokens": t, "sequences": 1}, f"{heads} heads of 64, state 128, {t} tokens")
+            (f"granite_h_{model}_{t}", {"heads": heads, "head_dim": 64, "state": 128, "tokens": t, "sequences": 1},
+             f"{heads} heads of 64, state 128, {count(t, 'token')}")
             for t in (1, 512)]
     yield "ssm_scan", "ssm_scan", [("granite_h_tiny_8x1", {"heads": 48, "head_dim": 64, "state": 128, "tokens": 1, "sequences": 8},
                                     "48 heads of 64, state 128, 8 sequences")]
@@ -105,7 +110,7 @@ def rows(result):
 
 def show(result):
     rounds = max((len(e["ours"]) for e in result["cases"]), default=0)
-    print(f"\nops, {result['threads']} threads, {rounds} rounds in turn: median (least to largest) of the rounds' medians, ms")
+    print(f"\nops, {count(result['threads'], 'thread')}, {count(rounds, 'round')} in turn: median (least to largest) of the rounds' medians, ms")
     lines = []
     for entry, (_, mine, peer, _) in zip(result["cases"], rows(result)):
         setting, seconds = better(entry)

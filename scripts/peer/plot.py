@@ -2,6 +2,8 @@
 import datetime
 from xml.sax.saxutils import escape
 
+from common import count
+
 LABEL, BARS, RATIO = 430, 430, 90  # widths
 ROW, BAR, TOP = 30, 11, 84
 OURS, PEER, TEXT, GRID = "#1f6fb2", "#c9a66b", "#222222", "#dddddd"
@@ -52,5 +54,5 @@ def title(circumstances):
         return f"Percent of the run's limit, {datetime.date.today()}"
     c = circumstances[0]
     days = sorted({one["date"] for one in circumstances})
-    return (f"Percent of the run's own limit: {c['cpu']}, {c['threads']} threads, llama-cpp-python {c['llama_cpp_python']}, "
+    return (f"Percent of the run's own limit: {c['cpu']}, {count(c['threads'], 'thread')}, llama-cpp-python {c['llama_cpp_python']}, "
             + " to ".join(dict.fromkeys((days[0], days[-1]))))
