@@ -34,7 +34,7 @@ def chart(title, sections):
             y += ROW
         y += 8
     grid = []
-    for percent in range(0, int(largest) + 1, 20):
+    for percent in range(0, int(largest) + 1, 20 if largest < 180 else 50):
         x = LABEL + percent * scale
         grid.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{y}" stroke="{TEXT if percent == 100 else GRID}" stroke-width="1"/>')
         grid.append(text(x, TOP - 6, f"{percent} %", "middle", size=10))
