@@ -12,7 +12,9 @@ each), divided by their number. What ours writes may stay in the cache at a samp
 expert_gemm is the whole of ours (gate, up, SwiGLU, down, weighted sum, residual) against ggml_mul_mat_id three times and ggml_swiglu_split: there is
 no fused one.
 The limit of bf16 products is the 8-bit rate too, which bf16 arithmetic can reach about half of; that of f32 work is the f32 rate of matrix products.
-causal_conv1d is ours with bias, SiLU and its window against ggml_ssm_conv alone; ssm_scan is ours with D and the state in place against ggml_ssm_scan alone."""
+causal_conv1d is ours with bias, SiLU and its window against ggml_ssm_conv alone; ssm_scan is ours with D and the state in place against ggml_ssm_scan alone.
+attention is ours over pages, the step's keys and values stored too, against ggml_flash_attn_ext over keys and values of a head that lie together: its op
+is several times slower at one token over the layout its own models keep."""
 
 
 def groups():
