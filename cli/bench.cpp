@@ -23,7 +23,10 @@ void add_bench(CLI::App& app, Global& global) {
   verb->add_option("-r,--repeats", a->repeats)->check(CLI::PositiveNumber)->capture_default_str();
   verb->add_option("-t,--threads", a->threads, "CPU threads; default: all this process may use")
       ->check(CLI::PositiveNumber);
-  verb->add_option("--op", a->op, "only this op of the table");
+  CLI::Option* op = verb->add_option("--op", a->op, "only this op of the table");
+  verb->add_option("--case", a->cases, "only these of the op's cases, by their names in the table")
+      ->delimiter(',')
+      ->needs(op);
   verb->add_flag("--quick", a->quick, "fewer runs and cases");
   verb->callback([a, &global] {
     if (!a->threads.empty()) setenv("SWITCHYARD_CPU_THREADS", a->threads.c_str(), 1);

@@ -9,6 +9,7 @@ namespace switchyard::cli {
 
 struct BenchArguments {
   std::string model, weights = "q4_k", op, threads;
+  std::vector<std::string> cases;
   PlacementArguments placement;
   std::int64_t prompt = 512, generate = 64, parallel = 0, repeats = 3;
   std::uint64_t seed = 1;

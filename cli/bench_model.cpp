@@ -16,13 +16,6 @@ using nlohmann::json;
 using scheduler::Engine;
 using scheduler::WantLogits;
 
-struct Test {
-  std::string name;
-  double tokens = 0;
-  Spread seconds;
-  scheduler::Limit limit;  // the least time this machine could take, by the rates of this run
-};
-
 // The limit of every step of a test, each unit on its device.
 class Limits {
  public:
@@ -64,6 +57,13 @@ class Limits {
   std::int64_t chunk_;
   std::vector<std::string> device_of_;
   std::map<std::string, probes::DeviceProfile> rates_;
+};
+
+struct Test {
+  std::string name;
+  double tokens = 0;
+  Spread seconds;
+  std::function<scheduler::Limit(const Limits&)> limit;  // the least time this machine could take
 };
 
 double seconds_of(const std::function<void()>& work) {
@@ -125,8 +125,7 @@ void bench_model(const BenchArguments& a, const Global& global) {
       [&] { engine = place(a.placement, fleet, chosen.load(), std::max(a.prompt, a.generate + 64)).engine; });
 
   std::vector<Test> tests;
-  const Limits limits(fleet, *engine, engine->options());
-  auto add = [&](const std::string& name, std::int64_t tokens, const scheduler::Limit& limit,
+  auto add = [&](const std::string& name, std::int64_t tokens, std::function<scheduler::Limit(const Limits&)> limit,
                  const std::function<double()>& once) {
     once();  // warm-up
     std::vector<double> samples;
@@ -135,26 +134,31 @@ void bench_model(const BenchArguments& a, const Global& global) {
       samples.push_back(once());
     }
     progress(name, 1.0);
-    tests.push_back({name, static_cast<double>(tokens), spread_of(std::move(samples)), limit});
+    tests.push_back({name, static_cast<double>(tokens), spread_of(std::move(samples)), std::move(limit)});
   };
   const std::string generate = "tg" + std::to_string(a.generate);
   if (a.prompt > 0)
-    add("pp" + std::to_string(a.prompt), a.prompt, limits.prefill(a.prompt),
+    add(
+        "pp" + std::to_string(a.prompt), a.prompt, [&](const Limits& l) { return l.prefill(a.prompt); },
         [&] { return prefill(*engine, a.prompt); });
   if (a.generate > 0)
-    add(generate, a.generate, limits.decode(a.generate, 1, first_prompt),
+    add(
+        generate, a.generate, [&](const Limits& l) { return l.decode(a.generate, 1, first_prompt); },
         [&] { return decode(*engine, a.generate, 1); });
   if (a.generate > 0 && a.parallel > 1)
-    add(generate + "x" + std::to_string(a.parallel), a.generate * a.parallel,
-        limits.decode(a.generate, a.parallel, first_prompt + a.parallel / 2),
+    add(
+        generate + "x" + std::to_string(a.parallel), a.generate * a.parallel,
+        [&](const Limits& l) { return l.decode(a.generate, a.parallel, first_prompt + a.parallel / 2); },
         [&] { return decode(*engine, a.generate, a.parallel); });
 
   rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
+  getrusage(RUSAGE_SELF, &usage);  // before the rates are measured, which takes memory that the model does not need
+  const Limits limits(fleet, *engine, engine->options());
   std::string devices;
   for (const auto& s : engine->report()) devices += (devices.empty() ? "" : "+") + s.device;
   json results = json::array();
   for (const Test& t : tests) {
+    const scheduler::Limit limit = t.limit(limits);
     json samples = json::array();
     for (double s : t.seconds.samples) samples.push_back(t.tokens / s);
     results.push_back({{"test", t.name},
@@ -164,8 +168,8 @@ void bench_model(const BenchArguments& a, const Global& global) {
                          {"min", t.tokens / t.seconds.max},
                          {"max", t.tokens / t.seconds.min},
                          {"samples", samples}}},
-                       {"percent_of_limit", 100 * t.limit.seconds / t.seconds.median},
-                       {"limit", t.limit.memory > t.limit.compute ? "memory" : "compute"}});
+                       {"percent_of_limit", 100 * limit.seconds / t.seconds.median},
+                       {"limit", limit.memory > limit.compute ? "memory" : "compute"}});
   }
   json rates = json::array();
   for (const auto& [device, r] : limits.rates()) rates.push_back(limits_json(device, r));

@@ -23,12 +23,24 @@ std::vector<probes::OpEntry> entries_of(hal::Device& device, const BenchArgument
     const std::string name = std::string(op->name).substr(0, std::string(op->name).find('@'));
     progress(device.info().id + " " + name, done++ / static_cast<double>(kernels::ops().size()));
     if (!a.op.empty() && a.op != name) continue;
-    auto some = check(probes::measure_op(device, *op, effort, notes));
+    auto some = check(probes::measure_op(device, *op, effort, notes, a.cases));
     all.insert(all.end(), some.begin(), some.end());
   }
   progress("", 1.0);
   for (const std::string& note : notes) say(device.info().id + ": " + note);
   return all;
+}
+
+void check_cases(const BenchArguments& a) {
+  std::vector<std::string> known;
+  for (const kernels::Case& c : kernels::find_op(a.op)->cases())
+    if (c.timed) known.push_back(c.name);
+  for (const std::string& name : a.cases) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    std::string all;
+    for (const std::string& k : known) all += " " + k;
+    fail(usage, "--case " + name + ": the timed cases of " + a.op + " are" + all);
+  }
 }
 
 }  // namespace
@@ -40,6 +52,7 @@ void bench_ops(const BenchArguments& a, const Global& global) {
       known += " " + std::string(op->name).substr(0, std::string(op->name).find('@'));
     fail(usage, "--op " + a.op + ": known ops are" + known);
   }
+  if (!a.cases.empty()) check_cases(a);
   Fleet fleet(global);
   std::vector<hal::DeviceRef> devices;
   if (a.placement.device == "auto") {

@@ -31,9 +31,10 @@ hal::Result<Rate> measure_peak(hal::Device& device, const Effort& effort, kernel
 // All the rates above, which a roofline needs. tell (may be empty) hears what comes next.
 hal::Status measure_rates(hal::Device& device, const Effort& effort, DeviceProfile& profile,
                           const std::function<void(const std::string&)>& tell);
-// The timed cases of one op (kernels/op.h). unsupported cases are left out, with a note.
+// The timed cases of one op (kernels/op.h); of those, if any are named, only these. unsupported cases are left out,
+// with a note.
 hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels::OpInfo& op, const Effort& effort,
-                                             std::vector<std::string>& notes);
+                                             std::vector<std::string>& notes, std::span<const std::string> only = {});
 
 // A unit of a model, as a segment whose constants may be without data; see scheduler/plan/plan.h.
 struct UnitToMeasure {

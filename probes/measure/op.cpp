@@ -1,13 +1,15 @@
+#include <algorithm>
+
 #include "kernels/library.h"
 #include "probes/measure/measure.h"
 
 namespace switchyard::probes {
 
 hal::Result<std::vector<OpEntry>> measure_op(hal::Device& device, const kernels::OpInfo& op, const Effort& effort,
-                                             std::vector<std::string>& notes) {
+                                             std::vector<std::string>& notes, std::span<const std::string> only) {
   std::vector<OpEntry> entries;
   for (const kernels::Case& c : op.cases()) {
-    if (!c.timed) continue;
+    if (!c.timed || (!only.empty() && std::find(only.begin(), only.end(), c.name) == only.end())) continue;
     auto measured = measure_segment(device, c.segment, c.dims, c.fills, effort);
     if (!measured) {
       if (measured.error().code == hal::Code::device_lost) return measured.error();

@@ -111,6 +111,13 @@ TEST_F(Cli, BenchOfOneOpGivesEveryTimedCaseAndThePercentage) {
   }
 }
 
+TEST_F(Cli, BenchOfNamedCasesGivesJustThose) {
+  auto r = tool("bench --op ssm_scan --case granite_h_micro_1,granite_h_tiny_1 --quick --device cpu:0 --json");
+  ASSERT_EQ(r.code, 0) << r.err;
+  ASSERT_EQ(r.data()["results"].size(), 2u);
+  EXPECT_EQ(r.data()["results"][0]["case"], "granite_h_tiny_1");
+}
+
 TEST_F(Cli, APlanIsAFileThatRunTakesAndAnotherModelDoesNot) {
   const std::string sim = " --sim tests/data/sim/kernel.json";
   auto p =
@@ -151,6 +158,7 @@ TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
            {"plan " + model() + " --mode fast", 2, "latency"},
            {"plan " + model() + " --profile " + file("profile.json"), 3, "profile"},
            {"bench --op conv9 --device cpu:0", 2, "causal_conv1d"},
+           {"bench --op ssm_scan --case none --device cpu:0", 2, "granite_h_tiny_512"},
            {"plan h-tiny --ctx 128q", 2, "128q"},
        }) {
     auto r = tool(t.arguments);
