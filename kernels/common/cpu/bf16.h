@@ -39,13 +39,11 @@ static __attribute__((noinline)) void store_bf16(const Byte* const (&w)[2], std:
   for (unsigned g = 0; g < 2; ++g)
 #pragma GCC unroll 12
     for (unsigned c = 0; c < C; ++c) total[g][c] = _mm512_setzero_ps();
-  // With few rows the weights come from memory; see read_ahead of int8.h.
-  constexpr std::uint32_t ahead = 4096;
   for (std::uint32_t j = 0; j < k / 2; ++j) {
     __m512bh v[2];
 #pragma GCC unroll 2
     for (unsigned g = 0; g < 2; ++g) {
-      if constexpr (C <= 8) __builtin_prefetch(w[g] + 64 * j + ahead);
+      if constexpr (C <= 8) __builtin_prefetch(w[g] + 64 * j + read_ahead_bytes);
       std::memcpy(&v[g], w[g] + 64 * j, 64);
     }
 #pragma GCC unroll 12

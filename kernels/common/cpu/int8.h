@@ -247,9 +247,7 @@ SY_INLINE BlockOf<C> block_of(const Byte* const* row, std::uint32_t k, std::uint
   return r;
 }
 
-// With few rows the weights come from memory. Seven kilobytes ahead keep enough lines under way for one thread to take
-// two thirds of what memory gives; the processor's own prefetch reaches half of that.
-constexpr std::uint32_t read_ahead_bytes = 7000;
+// Of `read_ahead_bytes` ahead, what one step of a loop uses.
 SY_INLINE void read_ahead(const Byte* p) {
   for (int line = 0; line < 5; ++line) __builtin_prefetch(p + 64 * line);
 }

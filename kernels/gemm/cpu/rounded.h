@@ -19,6 +19,7 @@ SY_INLINE void gemm_rounded(const hal::CallArgs* a) {
   const auto type = static_cast<DType>(p.dtype);
   const std::uint64_t group = rows16_bytes(type, p.k), stride = input_row_bytes(p.k);
   const std::uint32_t groups = (p.n + 15) / 16;
+  if (rows <= few_rows) ask_for(gate + (up ? 1 : 2) * a->first_tile * group, read_ahead_bytes);
   for (std::uint32_t tile = a->first_tile; tile < a->last_tile; ++tile) {
     const std::uint32_t first = up ? tile : 2 * tile, second = up || first + 1 == groups ? first : first + 1;
     const Byte* const w[2] = {gate + first * group, (up ? up : gate) + second * group};
