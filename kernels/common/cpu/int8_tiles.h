@@ -7,8 +7,8 @@
 namespace switchyard::kernels::SY_ISA {
 
 // Up to here without tiles: the weights come from memory, and a tile would be mostly empty. Never measured.
-constexpr unsigned few_rows = 4;
-static_assert(few_rows <= rows_at_once && groups_at_once == 2);
+constexpr unsigned vector_rows = 4;
+static_assert(vector_rows <= rows_at_once && groups_at_once == 2);
 constexpr unsigned tile_rows = 16, chunk = 256;  // rows; elements of K that are prepared for both groups
 
 // A unit of a type is what has one integer sum: 32 elements of K, 16 of q6_k.
@@ -164,7 +164,7 @@ SY_INLINE void multiply_pair(DType type, const Byte* const (&w)[2], std::uint32_
       const Byte* row[tile_rows];
       for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
       unsigned rows_apart = tile_rows;
-      if (count <= few_rows) {
+      if (count <= vector_rows) {
         two_groups<quantised>(w, k, row, count, out);
         rows_apart = rows_at_once;
       } else {
