@@ -252,9 +252,26 @@ SY_INLINE void read_ahead(const Byte* p) {
   for (int line = 0; line < 5; ++line) __builtin_prefetch(p + 64 * line);
 }
 
-// All of K: `w` are the groups, `next` what is read after them, `row` the rounded rows (int8_rows.h).
+// What to ask memory for at piece b of a group: the piece `ahead` of it, from `edge` on tail + b pieces.
+struct Soon {
+  std::uint32_t edge;
+  const Byte* tail[2];
+};
+template <DType type>
+constexpr std::uint32_t pieces_ahead = (read_ahead_bytes + rows16_layout(type).bytes - 1) / rows16_layout(type).bytes;
+// Read for the first time: ahead in the group, and across its end in `next`.
+template <DType type>
+SY_INLINE Soon ahead_into(const Byte* const (&next)[2], std::uint32_t k) {
+  constexpr Rows16Layout in = rows16_layout(type);
+  constexpr std::uint32_t ahead = pieces_ahead<type>;
+  const std::uint32_t pieces = k / in.elements;
+  const std::int64_t shift = (std::int64_t{ahead} - pieces) * in.bytes;
+  return {pieces > ahead ? pieces - ahead : 0, {next[0] + shift, next[1] + shift}};
+}
+
+// All of K: `w` are the groups, `row` the rounded rows (int8_rows.h).
 template <DType type, unsigned G, unsigned C>
-SY_INLINE void multiply_rows16(const Byte* const* w, const Byte* const* next, std::uint32_t k, const Byte* const* row,
+SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint32_t k, const Byte* const* row,
                                Totals<G, C>& total) {
   const Byte* at[G];
 #pragma GCC unroll 2
@@ -265,11 +282,10 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Byte* const* next, st
   }
   Wide scale[G];
   constexpr Rows16Layout in = rows16_layout(type);
-  constexpr std::uint32_t bytes = in.bytes, ahead = (read_ahead_bytes + bytes - 1) / bytes;
+  constexpr std::uint32_t bytes = in.bytes;
   const std::uint32_t blocks = k / in.elements;
-  // The piece `ahead` of block b, beyond the end of the group in the next one.
   auto soon = [&](std::uint32_t b, unsigned g) SY_LAMBDA {
-    return b + ahead < blocks ? at[g] + ahead * bytes : next[g] + (b + ahead - blocks) * bytes;
+    return b < ask.edge ? at[g] + pieces_ahead<type> * bytes : ask.tail[g] + std::uint64_t{b} * bytes;
   };
   if constexpr (type == DType::q4_0 || type == DType::q8_0) {
     constexpr bool wide = type == DType::q8_0;
@@ -354,43 +370,47 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Byte* const* next, st
 }
 
 template <DType type, unsigned G, unsigned C>
-static __attribute__((noinline)) void store_rows16(const Byte* const* w, const Byte* const* next, std::uint32_t k,
+static __attribute__((noinline)) void store_rows16(const Byte* const* w, const Soon& ask, std::uint32_t k,
                                                    const Byte* const* row, float* out) {
   Totals<G, C> total;
-  multiply_rows16<type, G, C>(w, next, k, row, total);
+  multiply_rows16<type, G, C>(w, ask, k, row, total);
 #pragma GCC unroll 2
   for (unsigned g = 0; g < G; ++g)
 #pragma GCC unroll 8
     for (unsigned c = 0; c < C; ++c) store(out + (g * rows_at_once + c) * 16, total.v[g][c]);
 }
 
-// Two groups times up to rows_at_once rounded rows: out[(g * rows_at_once + c) * 16 + lane].
+// Two groups times up to rows_at_once rounded rows: out[(g * rows_at_once + c) * 16 + lane]. pass: how often the groups
+// were read just before. The second time asks for the pair that follows, so that memory works while the first pass over
+// that one computes.
 template <DType type>
 SY_INLINE void two_groups(const Byte* const (&w)[2], std::uint32_t k, const Byte* const* row, unsigned count,
-                          float* out) {
+                          unsigned pass, float* out) {
   const std::uint64_t group = rows16_bytes(type, k);
+  const bool neighbours = w[1] == w[0] + group;
   const Byte* const behind[2] = {w[0] + group, w[1] + group};
-  // One after the other where that is fastest: then the second follows the first, and the pair after this one both.
-  const Byte* const in_turn[2] = {w[1], w[1] == behind[0] ? behind[1] : behind[0]};
+  const std::uint64_t pair = neighbours ? 2 * group : group;
+  const Soon ask = pass == 1 ? Soon{0, {w[0] + pair, w[1] + pair}} : ahead_into<type>(behind, k);
   if constexpr (groups_at_once == 2) {
     switch (count) {
-      case 1:  // a single stream from memory, read ahead from group to group
-        store_rows16<type, 1, 1>(w, in_turn, k, row, out);
-        return store_rows16<type, 1, 1>(w + 1, in_turn + 1, k, row, out + rows_at_once * 16);
-      case 2: return store_rows16<type, 2, 2>(w, behind, k, row, out);
-      case 3: return store_rows16<type, 2, 3>(w, behind, k, row, out);
-      case 4: return store_rows16<type, 2, 4>(w, behind, k, row, out);
-      case 5: return store_rows16<type, 2, 5>(w, behind, k, row, out);
-      default: return store_rows16<type, 2, 6>(w, behind, k, row, out);
+      case 1: break;
+      case 2: return store_rows16<type, 2, 2>(w, ask, k, row, out);
+      case 3: return store_rows16<type, 2, 3>(w, ask, k, row, out);
+      case 4: return store_rows16<type, 2, 4>(w, ask, k, row, out);
+      case 5: return store_rows16<type, 2, 5>(w, ask, k, row, out);
+      default: return store_rows16<type, 2, 6>(w, ask, k, row, out);
     }
-  } else {
-    for (unsigned g = 0; g < 2; ++g) {
-      float* to = out + g * rows_at_once * 16;
-      if (rows_at_once > 1 && count > 1)
-        store_rows16<type, 1, rows_at_once>(w + g, in_turn + g, k, row, to);
-      else
-        store_rows16<type, 1, 1>(w + g, in_turn + g, k, row, to);
-    }
+  }
+  // One after the other, a single stream from memory: the second follows the first, and the next pair both.
+  const Byte* const in_turn[2] = {w[1], neighbours ? behind[1] : behind[0]};
+  for (unsigned g = 0; g < 2; ++g) {
+    const Byte* const next[2] = {in_turn[g], in_turn[g]};
+    const Soon ask_in_turn = ahead_into<type>(next, k);
+    float* to = out + g * rows_at_once * 16;
+    if (groups_at_once == 1 && rows_at_once > 1 && count > 1)
+      store_rows16<type, 1, rows_at_once>(w + g, ask_in_turn, k, row, to);
+    else
+      store_rows16<type, 1, 1>(w + g, ask_in_turn, k, row, to);
   }
 }
 
@@ -419,15 +439,15 @@ SY_INLINE void multiply_pair(DType type, const Byte* const (&w)[2], std::uint32_
                              Emit&& emit) {
   with_quantised(type, [&](auto t) SY_LAMBDA {
     float out[2 * rows_at_once * 16];
-    unsigned count = 0;
-    for (std::int64_t first = 0; first < rows; first += count) {
+    unsigned count = 0, pass = 0;
+    for (std::int64_t first = 0; first < rows; first += count, ++pass) {
       const std::int64_t left = rows - first;
       count = left < rows_at_once ? static_cast<unsigned>(left) : rows_at_once;
       // Two halves rather than nearly all and a rest, which would leave the multipliers waiting.
       if (left > rows_at_once && left < 2 * rows_at_once) count = static_cast<unsigned>(left + 1) / 2;
       const Byte* row[rows_at_once];
       for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
-      two_groups<decltype(t)::value>(w, k, row, count, out);
+      two_groups<decltype(t)::value>(w, k, row, count, pass, out);
       for (unsigned c = 0; c < count; ++c) emit(first + c, out + c * 16, out + (rows_at_once + c) * 16);
     }
   });

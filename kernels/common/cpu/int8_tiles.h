@@ -165,7 +165,7 @@ SY_INLINE void multiply_pair(DType type, const Byte* const (&w)[2], std::uint32_
       for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
       unsigned rows_apart = tile_rows;
       if (count <= vector_rows) {
-        two_groups<quantised>(w, k, row, count, out);
+        two_groups<quantised>(w, k, row, count, 0, out);
         rows_apart = rows_at_once;
       } else {
         if (count != shaped) {

@@ -20,37 +20,45 @@ SY_INLINE void gemm_rounded(const hal::CallArgs* a) {
   const std::uint64_t group = rows16_bytes(type, p.k), stride = input_row_bytes(p.k);
   const std::uint32_t groups = (p.n + 15) / 16;
   if (rows <= few_rows) ask_for(gate + (up ? 1 : 2) * a->first_tile * group, read_ahead_bytes);
-  for (std::uint32_t tile = a->first_tile; tile < a->last_tile; ++tile) {
-    const std::uint32_t first = up ? tile : 2 * tile, second = up || first + 1 == groups ? first : first + 1;
-    const Byte* const w[2] = {gate + first * group, (up ? up : gate) + second * group};
-    auto finish = [&](std::int64_t t, std::uint32_t n, const float* v) SY_LAMBDA {
-      const std::uint64_t at = static_cast<std::uint64_t>(t) * p.n + n;
-      const std::uint32_t count = p.n - n < 16 ? p.n - n : 16;
-      float sum[16];
-      for (int i = 0; i < 16; ++i) sum[i] = v[i];
-      if (bias)
-        for (std::uint32_t i = 0; i < count; ++i) sum[i] += bias[n + i];
-      if (count == 16 && residual)
-        for (int i = 0; i < 16; ++i)
-          y[at + static_cast<std::uint64_t>(i)] = p.scale * sum[i] + residual[at + static_cast<std::uint64_t>(i)];
-      else if (count == 16)
-        for (int i = 0; i < 16; ++i) y[at + static_cast<std::uint64_t>(i)] = p.scale * sum[i];
-      else
-        for (std::uint32_t i = 0; i < count; ++i)
-          y[at + i] = residual ? p.scale * sum[i] + residual[at + i] : p.scale * sum[i];
-    };
-    multiply_pair(
-        type, w, p.k, rows, [&](std::int64_t t) SY_LAMBDA { return x + static_cast<std::uint64_t>(t) * stride; },
-        [&](std::int64_t t, const float* one, const float* other) SY_LAMBDA {
-          if (up) {
-            float h[16];
-            for (int i = 0; i < 16; ++i) h[i] = silu(one[i]) * other[i];
-            finish(t, first * 16, h);
-            return;
-          }
-          finish(t, first * 16, one);
-          if (second != first) finish(t, second * 16, other);
-        });
+  // Rows in strips that stay in the second-level cache while all the tiles pass; a strip is a whole number of what the
+  // products take at once.
+  const std::int64_t fit = strip_bytes(type) / static_cast<std::int64_t>(stride) / 12 * 12, strip = fit < 12 ? 12 : fit;
+  for (std::int64_t begin = 0; begin < rows; begin += strip) {
+    const std::int64_t strip_rows = rows - begin < strip ? rows - begin : strip;
+    for (std::uint32_t tile = a->first_tile; tile < a->last_tile; ++tile) {
+      const std::uint32_t first = up ? tile : 2 * tile, second = up || first + 1 == groups ? first : first + 1;
+      const Byte* const w[2] = {gate + first * group, (up ? up : gate) + second * group};
+      auto finish = [&](std::int64_t t, std::uint32_t n, const float* v) SY_LAMBDA {
+        const std::uint64_t at = static_cast<std::uint64_t>(t) * p.n + n;
+        const std::uint32_t count = p.n - n < 16 ? p.n - n : 16;
+        float sum[16];
+        for (int i = 0; i < 16; ++i) sum[i] = v[i];
+        if (bias)
+          for (std::uint32_t i = 0; i < count; ++i) sum[i] += bias[n + i];
+        if (count == 16 && residual)
+          for (int i = 0; i < 16; ++i)
+            y[at + static_cast<std::uint64_t>(i)] = p.scale * sum[i] + residual[at + static_cast<std::uint64_t>(i)];
+        else if (count == 16)
+          for (int i = 0; i < 16; ++i) y[at + static_cast<std::uint64_t>(i)] = p.scale * sum[i];
+        else
+          for (std::uint32_t i = 0; i < count; ++i)
+            y[at + i] = residual ? p.scale * sum[i] + residual[at + i] : p.scale * sum[i];
+      };
+      multiply_pair(
+          type, w, p.k, strip_rows,
+          [&](std::int64_t t) SY_LAMBDA { return x + static_cast<std::uint64_t>(begin + t) * stride; },
+          [&](std::int64_t row, const float* one, const float* other) SY_LAMBDA {
+            const std::int64_t t = begin + row;
+            if (up) {
+              float h[16];
+              for (int i = 0; i < 16; ++i) h[i] = silu(one[i]) * other[i];
+              finish(t, first * 16, h);
+              return;
+            }
+            finish(t, first * 16, one);
+            if (second != first) finish(t, second * 16, other);
+          });
+    }
   }
 }
 
