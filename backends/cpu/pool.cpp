@@ -121,8 +121,8 @@ void Pool::work(Job& job, void* scratch) const {
       args.thread_scratch = scratch;
       std::uint32_t first = c.next.load(std::memory_order_relaxed);
       while (first < step.tiles) {
-        // Long runs of neighbours first, which read memory in one stream; single tiles at the end, which even out. With half
-        // of its even share a core of half the speed is not yet the last to end.
+        // Long runs of neighbours first, which read memory in one stream; single tiles at the end, which even out. With
+        // half of its even share a core of half the speed is not yet the last to end.
         const std::uint32_t count = std::max(1u, (step.tiles - first) / (2 * static_cast<std::uint32_t>(threads_)));
         if (!c.next.compare_exchange_weak(first, first + count, std::memory_order_relaxed)) continue;
         args.first_tile = first;
