@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 
 #include "backends/cpu/device.h"
@@ -20,6 +21,8 @@ Result<Found> find() {
   i.vendor = features.vendor;
   // Whatever changes the speed is part of it: a profile measured with other threads or instructions is stale.
   i.driver = "built-in " + features.isa + ", " + std::to_string(f.threads) + (f.threads == 1 ? " thread" : " threads");
+  if (std::find(features.words.begin(), features.words.end(), "amx_emulation") != features.words.end())
+    i.driver += ", AMX emulated";
   i.api = "cpu";
   // The same name on every door to this processor: FNV-1a twice over vendor and name.
   std::uint64_t h[2] = {1469598103934665603ull, 1099511628211ull * 31};

@@ -26,8 +26,10 @@ struct Level {
   std::string_view word, other;
 };
 #if defined(__x86_64__)
-constexpr Level levels[] = {
-    {"scalar", "", ""}, {"avx2", "avx2", "avx_"}, {"avx512", "avx512", "avx512_"}, {"amx", "amx_int8", "amx_"}};
+constexpr Level levels[] = {{"scalar", "", ""},
+                            {"avx2", "avx2", "avx_"},
+                            {"avx512", "avx512", "amx_emulation"},
+                            {"amx", "amx_int8", "amx_bf16"}};
 
 struct Registers {
   unsigned a = 0, b = 0, c = 0, d = 0;

@@ -4,7 +4,7 @@
 //   in   0 x   f32 [T, 16], whole numbers from 0 to 8
 //   out  0 y   f32 [T, 16]; exact: sums stay below 2^24
 //   Attrs::products is a multiple of 192, up to 2^20; Attrs::kind says what the products are made of: f32, bytes summed
-//   in i32, or bf16 summed in f32, with the widest instruction the device has for it. A device without one declines.
+//   in i32, or bf16 summed in f32, with the best instructions the device has for it. A device without any declines.
 //   flops 2 * 16 T products; bytes 128 T
 #pragma once
 #include "kernels/builder.h"

@@ -26,7 +26,7 @@ hal::Result<Rate> measure_stream(hal::Device& device, const Effort& effort);
 // 256 rows through a matrix of 2048 x 2048 (a slow device: 32 rows, 1024 x 1024): the best of f32 and q8_0 weights.
 // int8 and bf16: 512 rows that the device may round; it may compute in f32 all the same.
 hal::Result<Rate> measure_compute(hal::Device& device, const Effort& effort, kernels::Products products);
-// Products of registers alone (kernels/multiply_add). unsupported: the device has no instruction for them.
+// Products of registers alone (kernels/multiply_add). unsupported: the device has no kernel for them.
 hal::Result<Rate> measure_peak(hal::Device& device, const Effort& effort, kernels::Products products);
 // All the rates above, which a roofline needs. tell (may be empty) hears what comes next.
 hal::Status measure_rates(hal::Device& device, const Effort& effort, DeviceProfile& profile,

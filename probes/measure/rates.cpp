@@ -126,7 +126,11 @@ hal::Status measure_rates(hal::Device& device, const Effort& effort, DeviceProfi
   if (tell) tell("arithmetic");
   for (Products p : {Products::f32, Products::int8, Products::bf16}) {
     const auto at = static_cast<std::size_t>(p);
-    HAL_TRY(profile.compute[at], measure_compute(device, effort, p));
+    auto reached = measure_compute(device, effort, p);
+    if (reached)
+      profile.compute[at] = std::move(reached).value();
+    else if (p == Products::f32 || reached.error().code != hal::Code::unsupported)
+      return reached.error();
     auto peak = measure_peak(device, effort, p);
     if (peak)
       profile.peak[at] = std::move(peak).value();

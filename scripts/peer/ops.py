@@ -4,7 +4,7 @@ import statistics
 
 from common import HERE, cell, count, run, say, table
 
-SCHEMA = "switchyard.bench_peer_ops/1"
+SCHEMA = "switchyard.bench_peer_ops/2"
 QUANTISED = ("q4_k", "q8_0", "q4_0", "bf16")
 NOTES = """Every time is of cold data. switchyard: 64 MB are copied to another 64 MB before each sample, a sample is one run of the op. llama.cpp: a sample is a
 graph of up to 64 such ops, each with weights, state or cache of its own, that together read 256 MB or more (ops of 128 tokens and more: two of

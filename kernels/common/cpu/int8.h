@@ -390,7 +390,8 @@ SY_INLINE void two_groups(const Byte* const (&w)[2], std::uint32_t k, const Byte
   const bool neighbours = w[1] == w[0] + group;
   const Byte* const behind[2] = {w[0] + group, w[1] + group};
   const std::uint64_t pair = neighbours ? 2 * group : group;
-  const Soon ask = pass == 1 ? Soon{0, {w[0] + pair, w[1] + pair}} : ahead_into<type>(behind, k);
+  const Byte* const after[2] = {w[0] + pair, w[1] + pair};
+  const Soon ask = pass == 1 ? Soon{0, {after[0], after[1]}} : ahead_into<type>(after, k);
   if constexpr (groups_at_once == 2) {
     switch (count) {
       case 1: break;
@@ -433,7 +434,8 @@ SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t k, std::uint32_
 }
 
 #if !defined(SY_TILES)  // else that of int8_tiles.h
-// Pairs of groups [w[0]] and [w[1]] times `rows` rounded rows: emit(row, g, sixteen products) in rising order of rows.
+// Pairs of groups w[0] and w[1] times `rows` rounded rows: emit(row, sixteen products of w[0], of w[1]) in rising
+// order.
 template <class Row, class Emit>
 SY_INLINE void multiply_pair(DType type, const Byte* const (&w)[2], std::uint32_t k, std::int64_t rows, Row&& row_at,
                              Emit&& emit) {

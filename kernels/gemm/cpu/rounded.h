@@ -22,7 +22,7 @@ SY_INLINE void gemm_rounded(const hal::CallArgs* a) {
   if (rows <= few_rows) ask_for(gate + (up ? 1 : 2) * a->first_tile * group, read_ahead_bytes);
   // Rows in strips that stay in the second-level cache while all the tiles pass; a strip is a whole number of what the
   // products take at once.
-  const std::int64_t fit = strip_bytes(type) / static_cast<std::int64_t>(stride) / 12 * 12, strip = fit < 12 ? 12 : fit;
+  const std::int64_t fit = strip_bytes(type) / static_cast<std::int64_t>(stride) / 48 * 48, strip = fit < 48 ? 48 : fit;
   for (std::int64_t begin = 0; begin < rows; begin += strip) {
     const std::int64_t strip_rows = rows - begin < strip ? rows - begin : strip;
     for (std::uint32_t tile = a->first_tile; tile < a->last_tile; ++tile) {

@@ -10,7 +10,9 @@ namespace switchyard::kernels::SY_ISA {
 #if defined(__AVX512F__)
 constexpr unsigned independent_sums = 12;
 #elif defined(__AVX2__)
-constexpr unsigned independent_sums = 6;
+constexpr unsigned independent_sums = 4;
+#elif defined(__aarch64__)
+constexpr unsigned independent_sums = 4;
 #else
 constexpr unsigned independent_sums = 3;
 #endif
@@ -21,6 +23,19 @@ SY_INLINE T unknown(const void* bytes) {
   T v;
   __asm__ volatile("" : : "r"(bytes) : "memory");
   std::memcpy(&v, bytes, sizeof v);
+  return v;
+}
+
+// A factor as another one in every step: the compiler would take a product of two constants out of the loop where
+// multiplying and adding are instructions of their own.
+template <class T>
+SY_INLINE T renewed(T v) {
+#if defined(__AVX512F__)
+#elif defined(__AVX2__)
+  __asm__ volatile("" : "+x"(v.lo), "+x"(v.hi));
+#else
+  __asm__ volatile("" : "+m"(v));
+#endif
   return v;
 }
 

@@ -9,7 +9,7 @@ void multiply_add(const hal::CallArgs* a) {
       a, 1,
       [&](const float* x) SY_LAMBDA {
         const Wide value = load(x), one = unknown<Wide>(ones);
-        return [=](Wide sum) SY_LAMBDA { return fma(value, one, sum); };
+        return [=](Wide sum) SY_LAMBDA { return fma(renewed(value), one, sum); };
       },
       [](Wide sum) SY_LAMBDA { return sum; });
 }

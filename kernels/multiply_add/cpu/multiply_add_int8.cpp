@@ -12,7 +12,7 @@ void multiply_add_int8(const hal::CallArgs* a) {
         for (int l = 0; l < 16; ++l) bytes[l] = static_cast<std::uint32_t>(x[l]) * 0x01010101u;
         const Words words = load_words(reinterpret_cast<const Byte*>(bytes));
         const auto one = unknown<std::int32_t>(&ones);
-        return [=](WideInt sum) SY_LAMBDA { return dot4(sum, words, one); };
+        return [=](WideInt sum) SY_LAMBDA { return dot4(sum, renewed(words), one); };
       },
       [](WideInt sum) SY_LAMBDA { return to_float(sum); });
 }
