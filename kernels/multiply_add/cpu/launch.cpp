@@ -46,12 +46,17 @@ std::optional<std::string> refuse(const Segment&, const Node& n, const Info&) {
   return std::string("products of ") + to_string(n.attrs_as<Attrs>().kind) + " are asked for";
 }
 
+// Where nothing multiplies pairs of bf16, f32 does.
+std::optional<std::string> refuse_f32(const Segment& s, const Node& n, const Info& info) {
+  return n.attrs_as<Attrs>().kind == Products::bf16 ? std::nullopt : refuse<Products::f32>(s, n, info);
+}
+
 }  // namespace
 
 void add_cpu(std::vector<Kernel>& list) {
   SY_CPU_KERNELS(bf16, list, refuse<Products::bf16>, lower_bf16);
   SY_CPU_KERNELS(int8, list, refuse<Products::int8>, lower_int8);
-  SY_CPU_KERNELS(f32, list, refuse<Products::f32>, lower);
+  SY_CPU_KERNELS(f32, list, refuse_f32, lower);
 }
 
 }  // namespace switchyard::kernels::multiply_add
