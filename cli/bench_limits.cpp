@@ -7,12 +7,10 @@
 namespace switchyard::cli {
 namespace {
 
-constexpr kernels::Products all_products[] = {kernels::Products::f32, kernels::Products::int8, kernels::Products::bf16};
-
-nlohmann::json by_products(const std::array<probes::Rate, kernels::count_of_products>& rates) {
+nlohmann::json by_products(const probes::ByProducts& rates) {
   nlohmann::json j = nlohmann::json::object();
-  for (kernels::Products p : all_products)
-    if (double rate = rates[static_cast<std::size_t>(p)].per_second; rate > 0) j[kernels::to_string(p)] = rate;
+  for (kernels::Products p : kernels::all_products)
+    if (double rate = rates[p].per_second; rate > 0) j[kernels::to_string(p)] = rate;
   return j;
 }
 
@@ -31,8 +29,8 @@ std::string limits_text(const probes::DeviceProfile& rates) {
   std::snprintf(text, sizeof text, "reads %.1f GB/s, streams %.1f GB/s, peaks", rates.read.per_second / 1e9,
                 rates.stream.per_second / 1e9);
   std::string all = text;
-  for (kernels::Products p : all_products) {
-    if (p != kernels::Products::f32 && rates.peak[static_cast<std::size_t>(p)].per_second <= 0) continue;
+  for (kernels::Products p : kernels::all_products) {
+    if (p != kernels::Products::f32 && rates.peak[p].per_second <= 0) continue;
     std::snprintf(text, sizeof text, " %s %.0f", kernels::to_string(p), rates.most_arithmetic(p) / 1e9);
     all += text;
   }

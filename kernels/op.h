@@ -81,7 +81,7 @@ enum class Activations : std::int32_t {
 // What an op's products are made of; decides which of a device's limits binds it. f32: also of narrower inputs that are
 // computed on in f32. int8: bytes summed in i32. bf16: pairs summed in f32.
 enum class Products : std::int32_t { f32, int8, bf16 };
-constexpr std::size_t count_of_products = 3;
+constexpr Products all_products[] = {Products::f32, Products::int8, Products::bf16};
 const char* to_string(Products products);
 
 struct OpInfo {

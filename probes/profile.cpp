@@ -67,20 +67,12 @@ const Link* Profile::link(std::string_view from, std::string_view to) const {
   return it == links.end() ? nullptr : &*it;
 }
 
-namespace {
-
-double rate_of(const std::array<Rate, kernels::count_of_products>& rates, kernels::Products p) {
-  return rates[static_cast<std::size_t>(p)].per_second;
-}
-
-}  // namespace
-
 double DeviceProfile::arithmetic(kernels::Products products) const {
-  return std::max(rate_of(compute, products), rate_of(compute, kernels::Products::f32));
+  return std::max(compute[products].per_second, compute[kernels::Products::f32].per_second);
 }
 
 double DeviceProfile::most_arithmetic(kernels::Products products) const {
-  return std::max({arithmetic(products), rate_of(peak, products), rate_of(peak, kernels::Products::f32)});
+  return std::max({arithmetic(products), peak[products].per_second, peak[kernels::Products::f32].per_second});
 }
 
 std::string unit_key(const hal::Segment& segment) {

@@ -44,6 +44,15 @@ struct Rate {
   std::string with;  // "gemm f32 T=1 K=2048 N=8192"
 };
 
+class ByProducts {
+ public:
+  Rate& operator[](kernels::Products p) { return rates_[static_cast<std::size_t>(p)]; }
+  const Rate& operator[](kernels::Products p) const { return rates_[static_cast<std::size_t>(p)]; }
+
+ private:
+  std::array<Rate, std::size(kernels::all_products)> rates_;
+};
+
 struct OpEntry {
   std::string op, name;  // "gemm@1" and the case's name
   std::string weights;   // type of the first constant, or empty
@@ -72,8 +81,8 @@ struct UnitEntry {
 struct DeviceProfile {
   std::string id, driver, build, date;  // date: UTC, "2031-05-04T12:00:00Z"
   Rate read, stream;                    // bytes read, and read and written, per second
-  // Operations per second by kernels::Products: of the matrix kernels, and of registers alone. 0: not measured.
-  std::array<Rate, kernels::count_of_products> compute, peak;
+  // Operations per second of the matrix kernels, and of registers alone. 0: not measured.
+  ByProducts compute, peak;
   double bandwidth() const { return read.per_second > stream.per_second ? read.per_second : stream.per_second; }
   // What to expect of such products, and what they can reach at most; a device may always compute in f32.
   double arithmetic(kernels::Products products) const;

@@ -29,23 +29,22 @@ CopyCurve read_curve(const Json& j) {
 Json write(const Rate& r) { return {{"per_second", r.per_second}, {"seconds", write(r.seconds)}, {"with", r.with}}; }
 Rate read_rate(const Json& j) { return {j.at("per_second"), read_stat(j.at("seconds")), j.at("with")}; }
 
-using ByProducts = std::array<Rate, kernels::count_of_products>;
-constexpr kernels::Products all_products[] = {kernels::Products::f32, kernels::Products::int8, kernels::Products::bf16};
+using kernels::Products;
 
 Json write(const ByProducts& rates) {
   Json j = Json::object();
-  for (kernels::Products p : all_products)
-    if (const Rate& r = rates[static_cast<std::size_t>(p)]; r.per_second > 0) j[kernels::to_string(p)] = write(r);
+  for (Products p : kernels::all_products)
+    if (const Rate& r = rates[p]; r.per_second > 0) j[kernels::to_string(p)] = write(r);
   return j;
 }
 ByProducts read_by_products(const Json& j) {
   ByProducts rates;
-  for (kernels::Products p : all_products)
-    if (j.contains(kernels::to_string(p))) rates[static_cast<std::size_t>(p)] = read_rate(j[kernels::to_string(p)]);
+  for (Products p : kernels::all_products)
+    if (j.contains(kernels::to_string(p))) rates[p] = read_rate(j[kernels::to_string(p)]);
   return rates;
 }
-kernels::Products read_products(const std::string& name) {
-  for (kernels::Products p : all_products)
+Products read_products(const std::string& name) {
+  for (Products p : kernels::all_products)
     if (name == kernels::to_string(p)) return p;
   throw std::runtime_error("products are " + name + ", expected f32, int8 or bf16");
 }

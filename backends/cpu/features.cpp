@@ -6,7 +6,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <string_view>
+#include <vector>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -19,17 +19,13 @@
 namespace switchyard::backends::cpu {
 namespace {
 
-// What SWITCHYARD_CPU_ISA may say, from the least to the best; `word` shows that the processor has it. It adds the
-// words that begin with one of the two.
-struct Level {
-  const char* name;
-  std::string_view word, other;
+// What SWITCHYARD_CPU_ISA may say, from the least to the best, and a feature with the level it belongs to.
+struct Word {
+  const char* text;
+  std::size_t level;
 };
 #if defined(__x86_64__)
-constexpr Level levels[] = {{"scalar", "", ""},
-                            {"avx2", "avx2", "avx_"},
-                            {"avx512", "avx512", "amx_emulation"},
-                            {"amx", "amx_int8", "amx_bf16"}};
+constexpr const char* levels[] = {"scalar", "avx2", "avx512", "amx"};
 
 struct Registers {
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -54,7 +50,7 @@ bool tiles_granted() {
   return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 
-void detect(Features& f) {
+void detect(Features& f, std::vector<Word>& words) {
   const Registers vendor = cpuid(0), one = cpuid(1), seven = cpuid(7), seven1 = cpuid(7, 1);
   char text[13] = {};
   std::memcpy(text, &vendor.b, 4);
@@ -77,41 +73,44 @@ void detect(Features& f) {
       ymm && bit(seven.b, 5) && bit(one.c, 12) && bit(one.c, 29) && bit(seven.b, 8);  // and FMA, F16C, BMI2
   const bool avx512 =
       avx2 && zmm && bit(seven.b, 16) && bit(seven.b, 30) && bit(seven.b, 17) && bit(seven.b, 31);  // F, BW, DQ, VL
-  auto add = [&](bool have, const char* word) {
-    if (have) f.words.emplace_back(word);
+  auto add = [&](bool have, const char* word, std::size_t level) {
+    if (have) words.push_back({word, level});
   };
-  add(avx2, "avx2");
-  add(avx2 && bit(seven1.a, 4), "avx_vnni");
-  add(avx512, "avx512");
-  add(avx512 && bit(seven.c, 11), "avx512_vnni");
-  add(avx512 && bit(seven1.a, 5), "avx512_bf16");
-  const bool amx = avx512 && tiles && bit(seven.d, 24) && tiles_granted();
-  add(amx && bit(seven.d, 25), "amx_int8");
-  add(amx && bit(seven.d, 22), "amx_bf16");
+  add(avx2, "avx2", 1);
+  add(avx2 && bit(seven1.a, 4), "avx_vnni", 1);
+  add(avx512, "avx512", 2);
+  add(avx512 && bit(seven.c, 11), "avx512_vnni", 2);
+  add(avx512 && bit(seven1.a, 5), "avx512_bf16", 2);
   const char* emulate = std::getenv("SWITCHYARD_CPU_EMULATE_AMX");
-  add(avx512 && emulate && std::strcmp(emulate, "1") == 0, "amx_emulation");
+  add(avx512 && emulate && std::strcmp(emulate, "1") == 0, "amx_emulation", 2);
+  const bool amx = avx512 && tiles && bit(seven.d, 24) && tiles_granted();
+  add(amx && bit(seven.d, 25), "amx_int8", 3);
+  add(amx && bit(seven.d, 22), "amx_bf16", 3);
 }
 #elif defined(__aarch64__)
 // "scalar" is without what later processors added to NEON.
-constexpr Level levels[] = {{"scalar", "", ""}, {"dotprod", "dotprod", "dotprod"}};
+constexpr const char* levels[] = {"scalar", "dotprod"};
 
-void detect(Features& f) {
+void detect(Features& f, std::vector<Word>& words) {
   f.vendor = "unknown";
 #if defined(__linux__)
-  if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) f.words.emplace_back("dotprod");
+  if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) words.push_back({"dotprod", 1});
+#else
+  (void)words;
 #endif
 }
 #else
-constexpr Level levels[] = {{"scalar", "", ""}};
+constexpr const char* levels[] = {"scalar"};
 
-void detect(Features& f) { f.vendor = "unknown"; }
+void detect(Features& f, std::vector<Word>&) { f.vendor = "unknown"; }
 #endif
 
 }  // namespace
 
 hal::Result<Features> read_features() {
   Features f;
-  detect(f);
+  std::vector<Word> words;
+  detect(f, words);
   if (f.name.empty()) {
     std::ifstream file("/proc/cpuinfo");
     for (std::string line; std::getline(file, line);)
@@ -121,29 +120,25 @@ hal::Result<Features> read_features() {
       }
   }
   if (f.name.empty()) f.name = "CPU";
-  const std::size_t count = std::size(levels);
-  std::size_t best = 0, asked = count;
-  for (std::size_t i = 1; i < count; ++i)
-    if (std::find(f.words.begin(), f.words.end(), levels[i].word) != f.words.end()) best = i;
-  f.isa = levels[best].name;
-  const char* variable = std::getenv("SWITCHYARD_CPU_ISA");
-  if (!variable || !*variable) return f;
-  const std::string isa = variable;
-  std::string names;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (isa == levels[i].name) asked = i;
-    names += std::string(i == 0 ? "" : i + 1 < count ? ", " : " or ") + levels[i].name;
+  std::size_t best = 0;
+  for (const Word& w : words) best = std::max(best, w.level);
+  std::size_t level = best;
+  if (const char* variable = std::getenv("SWITCHYARD_CPU_ISA"); variable && *variable) {
+    const std::string asked = variable;
+    const auto found = std::find(std::begin(levels), std::end(levels), asked);
+    std::string names;
+    for (std::size_t i = 0; i < std::size(levels); ++i)
+      names += std::string(i == 0 ? "" : i + 1 < std::size(levels) ? ", " : " or ") + levels[i];
+    if (found == std::end(levels))
+      return hal::Error{hal::Code::invalid_argument, "SWITCHYARD_CPU_ISA is \"" + asked + "\", expected " + names};
+    level = static_cast<std::size_t>(found - std::begin(levels));
+    if (level > best)
+      return hal::Error{hal::Code::unsupported,
+                        "SWITCHYARD_CPU_ISA asks for " + asked + ", but " + f.name + " goes up to " + levels[best]};
   }
-  if (asked == count)
-    return hal::Error{hal::Code::invalid_argument, "SWITCHYARD_CPU_ISA is \"" + isa + "\", expected " + names};
-  if (asked > best)
-    return hal::Error{hal::Code::unsupported,
-                      "SWITCHYARD_CPU_ISA asks for " + isa + ", but " + f.name + " goes up to " + f.isa};
-  f.isa = isa;
-  for (std::size_t i = asked + 1; i < count; ++i)
-    std::erase_if(f.words, [&](const std::string& word) {
-      return word.starts_with(levels[i].word) || word.starts_with(levels[i].other);
-    });
+  f.isa = levels[level];
+  for (const Word& w : words)
+    if (w.level <= level) f.words.emplace_back(w.text);
   return f;
 }
 

@@ -1,7 +1,7 @@
 #include "kernels/common/round_rows.h"
 
-#include "kernels/common/cpu/int8_rows.h"
 #include "kernels/common/cpu/isa.h"
+#include "kernels/common/cpu/rounded_rows.h"
 
 SY_CPU_DECLARE(int8, round_rows_int8)
 SY_CPU_DECLARE(bf16, round_rows_bf16)
@@ -13,18 +13,15 @@ std::array<std::uint32_t, 3> grid(const Launch& l, Dims dims) {
   return {static_cast<std::uint32_t>(row_count(l.args_as<RoundParams>().rows, dims.data())), 1, 1};
 }
 
-std::uint32_t int8_bytes(std::uint32_t k) { return rounded_row_bytes(k); }
-std::uint32_t bf16_bytes(std::uint32_t k) { return 2 * k; }
-
 }  // namespace
 
 Rounding rounding_int8(int isa) {
   static constexpr auto table = SY_CPU_TABLE(int8, round_rows_int8);
-  return {table[static_cast<std::size_t>(isa)], int8_bytes};
+  return {table[static_cast<std::size_t>(isa)], int8_row_bytes};
 }
 Rounding rounding_bf16(int isa) {
   static constexpr auto table = SY_CPU_TABLE(bf16, round_rows_bf16);
-  return {isa < static_cast<int>(table.size()) ? table.data()[isa] : nullptr, bf16_bytes};
+  return {isa < static_cast<int>(table.size()) ? table.data()[isa] : nullptr, bf16_row_bytes};
 }
 
 std::uint32_t add_round_rows(const Segment& s, std::uint32_t value, const Rounding& rounding, Lowered& lowered) {

@@ -4,8 +4,8 @@
 
 namespace switchyard::kernels {
 
-// How rows are rounded: to 8 bits (kernels/common/cpu/int8_rows.h) or to bf16. isa: an index into SY_CPU_TABLE of the
-// form.
+// How rows are rounded: to 8 bits (kernels/common/cpu/rounded_rows.h) or to bf16. isa: an index into SY_CPU_TABLE of
+// the form.
 struct Rounding {
   hal::Call call;
   std::uint32_t (*row_bytes)(std::uint32_t k);

@@ -138,6 +138,19 @@ bool kept_as_rows16(const hal::Segment& segment, std::uint32_t value, const hal:
   return used;
 }
 
+std::optional<std::string> refuse_rounded(const hal::Segment& segment, const hal::Node& node, const hal::Info& info,
+                                          std::initializer_list<std::uint32_t> weights, std::string_view form) {
+  if (activations_of(node) != Activations::rounded) return "asked for exact activations";
+  for (auto v : weights) {
+    if (v == hal::no_value) continue;
+    const DType type = segment.values[v].dtype;
+    if (form_of(type, info) != form)
+      return std::string(hal::to_string(type)) + " weights are not multiplied as " + std::string(form);
+    if (!kept_as_rows16(segment, v, info)) return "the weights are not kept as rows16: others compute exactly on them";
+  }
+  return std::nullopt;
+}
+
 hal::Status add_rows16(const hal::Segment& segment, std::uint32_t value, hal::Lowered& lowered) {
   if (value == hal::no_value) return hal::ok();
   for (const hal::Packing& p : lowered.packings)

@@ -13,6 +13,9 @@
 //   bf16   2 of K     1 word                                                   64
 // The offsets are those of kernels/common/cpu/rows16_layout.h.
 #pragma once
+#include <optional>
+#include <string_view>
+
 #include "hal/kernels.h"
 
 namespace switchyard::kernels {
@@ -27,6 +30,10 @@ hal::Packing rows16(const hal::Segment& segment, std::uint32_t value);
 // Whether this device, which runs calls, keeps a constant as rows16: every product with it may round its activations,
 // and there is a kernel that does.
 bool kept_as_rows16(const hal::Segment& segment, std::uint32_t value, const hal::Info& info);
+// Why a kernel of one form (sets.table: "int8", "bf16") would not take a node with these weights (absent ones:
+// no_value).
+std::optional<std::string> refuse_rounded(const hal::Segment& segment, const hal::Node& node, const hal::Info& info,
+                                          std::initializer_list<std::uint32_t> weights, std::string_view form);
 // Appends rows16 of `value` unless it is packed already.
 hal::Status add_rows16(const hal::Segment& segment, std::uint32_t value, hal::Lowered& lowered);
 

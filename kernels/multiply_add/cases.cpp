@@ -21,7 +21,7 @@ Case make(Products kind, std::int64_t t, std::int32_t products, bool timed) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (Products kind : {Products::f32, Products::int8, Products::bf16}) {
+  for (Products kind : all_products) {
     all.push_back(make(kind, 1, 192, false));
     all.push_back(make(kind, 5, 1920, false));
     all.push_back(make(kind, 256, 192 * 1024, true));

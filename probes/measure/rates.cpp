@@ -113,7 +113,9 @@ hal::Result<Rate> measure_peak(hal::Device& device, const Effort& effort, Produc
     // The fastest sample: a peak is what can be had at all.
     best = {kernels::cost(s, std::vector<std::int64_t>{rows}).flops / entry->seconds.min, entry->seconds,
             std::string("multiply_add ") + kernels::to_string(products) + " T=" + std::to_string(rows)};
-    if (entry->seconds.median > 1e-3) break;  // long enough; the larger ones are for devices that this does not fill
+    // Long enough; the larger ones are for devices that this does not fill. Fewer samples than wanted: the host's time
+    // is up, whatever the device's clock says.
+    if (entry->seconds.median > 1e-3 || entry->seconds.samples < effort.samples) break;
   }
   return best;
 }
@@ -124,21 +126,14 @@ hal::Status measure_rates(hal::Device& device, const Effort& effort, DeviceProfi
   HAL_TRY(profile.read, measure_read(device, effort));
   HAL_TRY(profile.stream, measure_stream(device, effort));
   if (tell) tell("arithmetic");
-  for (Products p : {Products::f32, Products::int8, Products::bf16}) {
-    const auto at = static_cast<std::size_t>(p);
-    // A simulated device reports the times of its file but computes here, which for a peak takes minutes and shows
-    // nothing.
-    if (device.info().api == "sim" && p != Products::f32) break;
-    if (device.info().api != "sim") {
-      auto peak = measure_peak(device, effort, p);
-      if (peak)
-        profile.peak[at] = std::move(peak).value();
-      else if (peak.error().code != hal::Code::unsupported)
-        return peak.error();
-      else if (p != Products::f32)
-        continue;  // it computes in f32 instead
-    }
-    HAL_TRY(profile.compute[at], measure_compute(device, effort, p));
+  for (Products p : kernels::all_products) {
+    auto peak = measure_peak(device, effort, p);
+    if (!peak && peak.error().code != hal::Code::unsupported) return peak.error();
+    if (peak) profile.peak[p] = std::move(peak).value();
+    // Products that are hardly faster than those of f32 are not what the device's kernels multiply with.
+    const double f32 = profile.peak[Products::f32].per_second;
+    if (p != Products::f32 && profile.peak[p].per_second <= 1.1 * f32) continue;
+    HAL_TRY(profile.compute[p], measure_compute(device, effort, p));
   }
   return hal::ok();
 }

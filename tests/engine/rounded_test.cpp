@@ -15,6 +15,19 @@ using scheduler::Engine;
 using scheduler::StepItem;
 using scheduler::WantLogits;
 
+std::unique_ptr<Engine> open_model(const std::string& name, kernels::Activations activations, hal::DType kv) {
+  auto model = models::load(test::oracle_path("gguf/" + name + ".gguf"));
+  if (!model) throw std::runtime_error(hal::describe(model.error()));
+  scheduler::EngineOptions options;
+  options.context = 512;
+  options.activations = activations;
+  options.kv = kv;
+  auto count = static_cast<std::size_t>(models::unit_count(*model));
+  auto engine = Engine::open(std::move(model).value(), {count, test::open_device("cpu:0")}, options);
+  if (!engine) throw std::runtime_error(hal::describe(engine.error()));
+  return std::move(engine).value();
+}
+
 struct Rounded : testing::TestWithParam<std::string> {
   void SetUp() override {
     if (!GetParam().ends_with("bf16")) return;
@@ -24,17 +37,8 @@ struct Rounded : testing::TestWithParam<std::string> {
         if (variant.starts_with("bf16")) return;
     GTEST_SKIP() << info.name << " (or this build) has no products of bf16, so nothing is rounded";
   }
-  std::unique_ptr<Engine> open(kernels::Activations activations, hal::DType kv = hal::DType::f32) const {
-    auto model = models::load(test::oracle_path("gguf/" + GetParam() + ".gguf"));
-    if (!model) throw std::runtime_error(hal::describe(model.error()));
-    scheduler::EngineOptions options;
-    options.context = 512;
-    options.activations = activations;
-    options.kv = kv;
-    auto count = static_cast<std::size_t>(models::unit_count(*model));
-    auto engine = Engine::open(std::move(model).value(), {count, test::open_device("cpu:0")}, options);
-    if (!engine) throw std::runtime_error(hal::describe(engine.error()));
-    return std::move(engine).value();
+  std::unique_ptr<Engine> open(kernels::Activations activations) const {
+    return open_model(GetParam(), activations, hal::DType::f32);
   }
   std::vector<std::int32_t> tokens() const { return test::golden("gguf-" + GetParam()).tokens(64); }
 };
@@ -99,17 +103,7 @@ TEST_P(Rounded, ARowIsBitEqualAloneAndInAMixedStep) {
 
 TEST(KvCache, InQ8_0IsNearTheExactOneAndRowsStayBitEqual) {
   const std::string name = "quant256-q8_0";
-  auto open = [&](hal::DType kv) {
-    scheduler::EngineOptions options;
-    options.context = 512;
-    options.kv = kv;
-    auto model = models::load(test::oracle_path("gguf/" + name + ".gguf"));
-    if (!model) throw std::runtime_error(hal::describe(model.error()));
-    const auto count = static_cast<std::size_t>(models::unit_count(*model));
-    auto engine = Engine::open(std::move(model).value(), {count, test::open_device("cpu:0")}, options);
-    if (!engine) throw std::runtime_error(hal::describe(engine.error()));
-    return std::move(engine).value();
-  };
+  auto open = [&](hal::DType kv) { return open_model(name, kernels::Activations::exact, kv); };
   const auto tokens = test::golden("gguf-" + name).tokens(64);
   auto exact = open(hal::DType::f32), small = open(hal::DType::q8_0);
   const auto want = all_logits(*exact, tokens), got = all_logits(*small, tokens);

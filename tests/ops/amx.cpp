@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <random>
 
-#include "kernels/common/cpu/int8_rows.h"
+#include "kernels/common/cpu/rounded_rows.h"
 #include "kernels/common/cpu/tiles_amx.h"
 #include "tests/ops/rig.h"
 #include "tests/support/direct_runner.h"

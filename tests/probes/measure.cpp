@@ -71,7 +71,8 @@ TEST(Measure, SimulatedSpeedsAreFoundAgain) {
   EXPECT_EQ(p->driver, device->info().driver);
   EXPECT_EQ(p->build, build_id());
   EXPECT_NEAR(p->read.per_second, 200e9, 0.1 * 200e9) << p->read.with;
-  EXPECT_NEAR(p->compute[0].per_second, 2000e9, 0.1 * 2000e9) << p->compute[0].with;
+  EXPECT_NEAR(p->compute[kernels::Products::f32].per_second, 2000e9, 0.1 * 2000e9)
+      << p->compute[kernels::Products::f32].with;
   EXPECT_EQ(p->units.size(), 2u);
   for (const UnitEntry& u : p->units) sane(u.seconds);
   EXPECT_EQ(p->units[0].key, unit_key(small_unit()));

@@ -15,7 +15,7 @@ TEST(Cost, BestSourceFirstAndSaidSo) {
   auto p = test::place("laptop");
   auto& cpu = p.profile.devices[0];
   cpu.read.per_second = 50e9;
-  cpu.compute[0].per_second = 1e12;
+  cpu.compute[kernels::Products::f32].per_second = 1e12;
   hal::Segment s = test::unit("u", 0, 100).segment;
   const Step decode{1, 1, 0, 1};
   double bytes = static_cast<double>(hal::max_bytes(s.values[s.constants[0].value]) * 2);

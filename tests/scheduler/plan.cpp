@@ -314,7 +314,7 @@ TEST(Plan, RandomMachines) {
     auto p = place(round % 2 ? "laptop" : "two-cards");
     for (auto& d : p.profile.devices) {
       d.read.per_second *= real(0.2, 5);
-      d.compute[0].per_second *= real(0.2, 5);
+      d.compute[kernels::Products::f32].per_second *= real(0.2, 5);
     }
     for (auto& pool : p.machine.pools)
       pool.budget = static_cast<hal::Bytes>(static_cast<double>(pool.budget) * real(0.01, 0.9));

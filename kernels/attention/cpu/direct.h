@@ -6,7 +6,7 @@ namespace switchyard::kernels::SY_ISA {
 
 // A row of one step alone: its G queries of a kv head meet keys and values as they are read, which saves unpacking them
 // to memory first. The sums are those of dots() and add_values() in the same order, so the bits are, too.
-template <Kept kept, int G>
+template <DType kept, int G>
 void score_keys(const Pages& keys, const Places& at, std::int64_t most, const float* queries, float* scores) {
   const std::int64_t d = keys.p.head_dim;
   for (std::int64_t s = 0; s < most; s += lanes)
@@ -40,7 +40,7 @@ void score_keys(const Pages& keys, const Places& at, std::int64_t most, const fl
     }
 }
 
-template <Kept kept, int G>
+template <DType kept, int G>
 void sum_values(const Pages& values, const Places& at, std::int64_t most, const float* scores, float* totals) {
   constexpr int wide = 4;  // vectors of a head at a time
   const std::int64_t d = values.p.head_dim;

@@ -56,8 +56,7 @@ Status lower(const Segment& s, std::uint32_t index, const Info& info, Lowered& l
   p.padded_dim = (at.head_dim + 15) / 16 * 16;
   p.page_size = at.page_size;
   p.columns = static_cast<std::int32_t>(shape_of(s, n.in[4], 1));
-  const DType kept = s.values[n.in[5]].dtype;
-  p.kept = kept == DType::f32 ? Kept::f32 : kept == DType::f16 ? Kept::f16 : Kept::q8_0;
+  p.kept = s.values[n.in[5]].dtype;
   p.chunks = static_cast<std::int32_t>((std::int64_t{p.columns} * p.page_size + chunk_positions - 1) / chunk_positions);
   p.parts = std::min(p.chunks, most_parts);
   p.enough_tiles = 2 * info.limits.compute_units;

@@ -2,13 +2,14 @@
 #pragma once
 #include "hal/call.h"
 #include "kernels/attention/cpu/params.h"
+#include "kernels/common/cpu/rounded_rows.h"
 #include "kernels/common/cpu/vec.h"
 
 namespace switchyard::kernels::SY_ISA {
 
+using hal::DType;
 using kernels::attention::chunk_positions;
 using kernels::attention::CpuParams;
-using kernels::attention::Kept;
 
 constexpr std::int64_t at_once = 16;  // positions whose keys or values are worked on together
 constexpr std::int64_t ahead = 12;    // positions that are asked for before they are read
@@ -26,20 +27,20 @@ static inline float half_to_float(const std::uint8_t* p) {
 }
 
 // A head's row; at(j): elements [j, j + lanes), j a multiple of lanes.
-template <Kept kept>
+template <DType kept>
 struct Row;
 template <>
-struct Row<Kept::f32> {
+struct Row<DType::f32> {
   const std::uint8_t* data;
   vec at(std::int64_t j) const { return load(reinterpret_cast<const float*>(data) + j); }
 };
 template <>
-struct Row<Kept::f16> {
+struct Row<DType::f16> {
   const std::uint8_t* data;
   vec at(std::int64_t j) const { return load_f16(reinterpret_cast<const std::uint16_t*>(data) + j); }
 };
 template <>
-struct Row<Kept::q8_0> {
+struct Row<DType::q8_0> {
   const std::uint8_t* data;
   vec at(std::int64_t j) const {
     const std::uint8_t* block = data + j / 32 * 34;
@@ -49,21 +50,21 @@ struct Row<Kept::q8_0> {
 
 // f with a Row's type as a constant.
 template <class F>
-inline void with_kept(Kept kept, F&& f) {
+inline void with_kept(DType kept, F&& f) {
   switch (kept) {
-    case Kept::f32: return f(std::integral_constant<Kept, Kept::f32>{});
-    case Kept::f16: return f(std::integral_constant<Kept, Kept::f16>{});
-    case Kept::q8_0: return f(std::integral_constant<Kept, Kept::q8_0>{});
+    case DType::f32: return f(std::integral_constant<DType, DType::f32>{});
+    case DType::f16: return f(std::integral_constant<DType, DType::f16>{});
+    default: return f(std::integral_constant<DType, DType::q8_0>{});
   }
 }
 
 // n new elements, all heads of a position.
-static inline void keep_row(Kept kept, const float* from, std::int64_t n, std::uint8_t* to) {
-  if (kept == Kept::f32) {
+static inline void keep_row(DType kept, const float* from, std::int64_t n, std::uint8_t* to) {
+  if (kept == DType::f32) {
     std::memcpy(to, from, static_cast<std::size_t>(n) * 4);
     return;
   }
-  if (kept == Kept::f16) {
+  if (kept == DType::f16) {
     std::int64_t i = 0;
     auto* halves = reinterpret_cast<std::uint16_t*>(to);
     for (; i + lanes <= n; i += lanes) store_f16(halves + i, load(from + i));
@@ -75,19 +76,11 @@ static inline void keep_row(Kept kept, const float* from, std::int64_t n, std::u
     return;
   }
   for (std::int64_t b = 0; b < n / 32; ++b, from += 32, to += 34) {
-    vec top = {};
-    for (int i = 0; i < 32; i += lanes) top = max(top, max(load(from + i), vec{} - load(from + i)));
-    const float magnitude = largest(top), inverse = magnitude > 0 ? 127.0f / magnitude : 0.0f;
+    RoundedBlock block;
+    round_block(from, reinterpret_cast<std::int8_t*>(to + 2), &block);
     std::uint16_t scale[lanes];
-    store_f16(scale, splat(magnitude / 127.0f));
+    store_f16(scale, splat(block.scale));
     std::memcpy(to, scale, 2);
-    for (int i = 0; i < 32; ++i) {
-      // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum.
-      const float shifted = from[i] * inverse + 12582912.0f;
-      std::int32_t bits;
-      std::memcpy(&bits, &shifted, 4);
-      to[2 + i] = static_cast<std::uint8_t>(bits - 0x4b400000);
-    }
   }
 }
 

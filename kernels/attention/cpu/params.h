@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "hal/call.h"
+
 namespace switchyard::kernels::attention {
 
 // Contexts are worked through in chunks of so many positions; the softmax of a row is merged chunk by chunk, in order,
@@ -10,19 +12,16 @@ constexpr std::int32_t block_rows = 8;   // rows of one sequence that share ever
 constexpr std::int32_t split_rows = 4;   // steps of so few rows are split over their contexts too
 constexpr std::int32_t most_parts = 64;  // pieces a context is split into, each of every 64th chunk
 
-// What pages hold.
-enum class Kept : std::int32_t { f32, f16, q8_0 };
-
 struct CpuParams {
   std::int32_t rows_symbol, sequences_symbol, heads, kv_heads, head_dim, padded_dim, page_size, columns;
-  Kept kept;
+  hal::DType kept;             // what pages hold: f32, f16 or q8_0
   std::int32_t chunks, parts;  // of the longest context
   std::int32_t enough_tiles;   // to keep all threads of the device busy
   float scale;
 
   // Of n elements in a page; q8_0: whole blocks of 32, or the begin of the block that n lies in.
   std::int64_t bytes(std::int64_t n) const {
-    return kept == Kept::f32 ? 4 * n : kept == Kept::f16 ? 2 * n : n / 32 * 34;
+    return kept == hal::DType::f32 ? 4 * n : kept == hal::DType::f16 ? 2 * n : n / 32 * 34;
   }
 
   // Every sequence may leave its last block unfilled; a block has a row at least.

@@ -2,12 +2,13 @@
 // product of pairs: total = total + x[2 j] w[2 j] + x[2 j + 1] w[2 j + 1] for rising j, subnormals as zero, in f32. A
 // row's result has the same bits whatever rows stand beside it. The same names as int8.h, for the same kernels.
 #pragma once
-#include "kernels/common/cpu/dequant.h"
+#include "kernels/common/cpu/reading.h"
+#include "kernels/common/cpu/rounded_rows.h"
 #include "kernels/common/cpu/rows16_layout.h"
 
 namespace switchyard::kernels::SY_ISA {
 
-SY_INLINE std::uint64_t input_row_bytes(std::uint32_t k) { return 2ull * k; }
+SY_INLINE std::uint64_t input_row_bytes(std::uint32_t k) { return bf16_row_bytes(k); }
 // x[0 .. 32) as elements [first, first + 32) of a rounded row: nearest, ties to even.
 SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t, std::uint32_t first) {
 #if defined(__AVX512BF16__)
@@ -73,10 +74,7 @@ SY_INLINE void multiply_pair(DType, const Byte* const (&w)[2], std::uint32_t k, 
   float out[2 * most_rows * 16];
   unsigned count = 0;
   for (std::int64_t first = 0; first < rows; first += count) {
-    const std::int64_t left = rows - first;
-    count = left < most_rows ? static_cast<unsigned>(left) : most_rows;
-    // Two halves rather than nearly all and a rest, which would leave the multipliers waiting.
-    if (left > most_rows && left < 2 * most_rows) count = static_cast<unsigned>(left + 1) / 2;
+    count = rows_of_pass(rows - first, most_rows);
     const Byte* row[most_rows];
     for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
     by_count[count](w, k, row, out);

@@ -29,10 +29,9 @@ static __attribute__((noinline)) void store_in_tiles(Tiles& tiles, const Byte* c
   tiles.zero<1>();
   if constexpr (R == 2) tiles.zero<2>(), tiles.zero<3>();
   for (std::uint32_t j = 0; j < k / 32; ++j) {
-    // With few rows the weights come from memory; see read_ahead of int8.h.
-    if constexpr (R == 1)
+    if constexpr (R == 1)  // with few rows the weights come from memory
       for (unsigned line = 0; line < 16; ++line)
-        for (unsigned g = 0; g < 2; ++g) __builtin_prefetch(w[g] + 1024 * j + 64 * line + 4096);
+        for (unsigned g = 0; g < 2; ++g) __builtin_prefetch(w[g] + 1024 * j + 64 * line + read_ahead_bytes);
     const Byte* from = row[0] + 64 * j;
     if (distance == 0) {
       for (unsigned c = 0; c < count; ++c) std::memcpy(side_by_side[c], row[c] + 64 * j, 64);

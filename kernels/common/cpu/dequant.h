@@ -11,11 +11,6 @@ namespace switchyard::kernels::SY_ISA {
 using Byte = std::uint8_t;
 using hal::DType;
 
-// Asks memory for the begin of what is read next, all at once.
-SY_INLINE void ask_for(const Byte* p, std::uint32_t bytes) {
-  for (std::uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
-}
-
 // elements of a block (for plain types: as many as are handled at once), its bytes, and those of one element (plain
 // types).
 template <DType type>

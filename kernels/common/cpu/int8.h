@@ -5,8 +5,8 @@
 // total) and, with minimums, total = fma(-minimum, scale of the row * sum of the row, total). Integer sums are exact,
 // so a row's result has the same bits whatever rows stand beside it.
 #pragma once
-#include "kernels/common/cpu/dequant.h"
-#include "kernels/common/cpu/int8_rows.h"
+#include "kernels/common/cpu/reading.h"
+#include "kernels/common/cpu/rounded_rows.h"
 #include "kernels/common/cpu/rows16_layout.h"
 
 namespace switchyard::kernels::SY_ISA {
@@ -190,6 +190,11 @@ SY_INLINE std::int32_t word_at(const Byte* row, std::uint32_t at) {
 }
 SY_INLINE Wide negated(Wide a) { return multiply(splat(-1.0f), a); }
 
+// What the quants of a type are too large by, as they are multiplied.
+constexpr int excess_of(DType type) {
+  return type == DType::q8_0 ? q8_0_excess : type == DType::q6_k ? 32 : type == DType::q4_0 ? 8 : 0;
+}
+
 // Totals of G groups of sixteen weight rows and C rounded rows.
 template <unsigned G, unsigned C>
 struct Totals {
@@ -269,7 +274,7 @@ SY_INLINE Soon ahead_into(const Byte* const (&next)[2], std::uint32_t k) {
   return {pieces > ahead ? pieces - ahead : 0, {next[0] + shift, next[1] + shift}};
 }
 
-// All of K: `w` are the groups, `row` the rounded rows (int8_rows.h).
+// All of K: `w` are the groups, `row` the rounded rows (rounded_rows.h).
 template <DType type, unsigned G, unsigned C>
 SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint32_t k, const Byte* const* row,
                                Totals<G, C>& total) {
@@ -290,7 +295,7 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
   if constexpr (type == DType::q4_0 || type == DType::q8_0) {
     constexpr bool wide = type == DType::q8_0;
     for (std::uint32_t b = 0; b < blocks; ++b) {
-      const auto rows = block_of<C>(row, k, b, wide ? q8_0_excess : 8);
+      const auto rows = block_of<C>(row, k, b, excess_of(type));
 #pragma GCC unroll 2
       for (unsigned g = 0; g < G; ++g) {
         const Byte* later = soon(b, g);
@@ -317,7 +322,7 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
 #pragma GCC unroll 2
         for (std::uint32_t high = 0; high < 2; ++high) {
           const std::uint32_t s = 2 * pair + high;
-          const auto rows = block_of<C>(row, k, 8 * block + s, 0);
+          const auto rows = block_of<C>(row, k, 8 * block + s, excess_of(type));
 #pragma GCC unroll 2
           for (unsigned g = 0; g < G; ++g) {
             read_ahead(soon(block, g) + s * (bytes / 8));
@@ -345,7 +350,7 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
   } else {  // q6_k
     for (std::uint32_t block = 0; block < blocks; ++block) {
       for (std::uint32_t s = 0; s < 8; ++s) {
-        const auto rows = block_of<C>(row, k, 8 * block + s, 32);
+        const auto rows = block_of<C>(row, k, 8 * block + s, excess_of(type));
         const std::uint32_t half = s / 4, quarter = s % 4;
 #pragma GCC unroll 2
         for (std::uint32_t i = 0; i < 2; ++i) {
@@ -387,9 +392,7 @@ template <DType type>
 SY_INLINE void two_groups(const Byte* const (&w)[2], std::uint32_t k, const Byte* const* row, unsigned count,
                           unsigned pass, float* out) {
   const std::uint64_t group = rows16_bytes(type, k);
-  const bool neighbours = w[1] == w[0] + group;
-  const Byte* const behind[2] = {w[0] + group, w[1] + group};
-  const std::uint64_t pair = neighbours ? 2 * group : group;
+  const std::uint64_t pair = w[1] == w[0] + group ? 2 * group : group;  // neighbours, or of two matrices
   const Byte* const after[2] = {w[0] + pair, w[1] + pair};
   const Soon ask = pass == 1 ? Soon{0, {after[0], after[1]}} : ahead_into<type>(after, k);
   if constexpr (groups_at_once == 2) {
@@ -403,9 +406,8 @@ SY_INLINE void two_groups(const Byte* const (&w)[2], std::uint32_t k, const Byte
     }
   }
   // One after the other, a single stream from memory: the second follows the first, and the next pair both.
-  const Byte* const in_turn[2] = {w[1], neighbours ? behind[1] : behind[0]};
   for (unsigned g = 0; g < 2; ++g) {
-    const Byte* const next[2] = {in_turn[g], in_turn[g]};
+    const Byte* const next[2] = {g == 0 ? w[1] : after[0]};
     const Soon ask_in_turn = ahead_into<type>(next, k);
     float* to = out + g * rows_at_once * 16;
     if (groups_at_once == 1 && rows_at_once > 1 && count > 1)
@@ -427,7 +429,7 @@ SY_INLINE void with_quantised(DType type, F&& f) {
   }
 }
 
-SY_INLINE std::uint64_t input_row_bytes(std::uint32_t k) { return rounded_row_bytes(k); }
+SY_INLINE std::uint64_t input_row_bytes(std::uint32_t k) { return int8_row_bytes(k); }
 // x[0 .. 32) as elements [first, first + 32) of a rounded row of k.
 SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t k, std::uint32_t first) {
   round_block(x, reinterpret_cast<std::int8_t*>(row) + first, row + k + first / 32 * sizeof(RoundedBlock));
@@ -443,10 +445,7 @@ SY_INLINE void multiply_pair(DType type, const Byte* const (&w)[2], std::uint32_
     float out[2 * rows_at_once * 16];
     unsigned count = 0, pass = 0;
     for (std::int64_t first = 0; first < rows; first += count, ++pass) {
-      const std::int64_t left = rows - first;
-      count = left < rows_at_once ? static_cast<unsigned>(left) : rows_at_once;
-      // Two halves rather than nearly all and a rest, which would leave the multipliers waiting.
-      if (left > rows_at_once && left < 2 * rows_at_once) count = static_cast<unsigned>(left + 1) / 2;
+      count = rows_of_pass(rows - first, rows_at_once);
       const Byte* row[rows_at_once];
       for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
       two_groups<decltype(t)::value>(w, k, row, count, pass, out);

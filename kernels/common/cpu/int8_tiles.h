@@ -13,9 +13,6 @@ constexpr unsigned tile_rows = 16, chunk = 256;  // rows; elements of K that are
 
 // A unit of a type is what has one integer sum: 32 elements of K, 16 of q6_k.
 constexpr unsigned unit_words(DType type) { return type == DType::q6_k ? 4 : 8; }
-constexpr unsigned excess_of(DType type) {
-  return type == DType::q8_0 ? 128 : type == DType::q6_k ? 32 : type == DType::q4_0 ? 8 : 0;
-}
 
 // A chunk of the rounded rows. Rows that are not there have scales of zero.
 struct alignas(64) ChunkOfRows {
@@ -34,7 +31,7 @@ SY_INLINE void read_rows(ChunkOfRows& to, const Byte* const* row, unsigned count
       std::memcpy(&block, row[c] + k + (first / 32 + b) * sizeof block, sizeof block);
       to.scale[b][c] = block.scale;
       to.scaled_sum[b][c] = block.scaled_sum;
-      constexpr auto excess = static_cast<std::int32_t>(excess_of(type));
+      constexpr std::int32_t excess = excess_of(type);
       if constexpr (type == DType::q6_k)
         to.start[2 * b][c] = -excess * block.first, to.start[2 * b + 1][c] = -excess * block.second;
       else if constexpr (excess != 0)

@@ -24,14 +24,6 @@ constexpr Rows16Layout rows16_layout(hal::DType type) {
   }
 }
 
-// With few rows the weights come from memory. Seven kilobytes ahead keep enough lines under way for one thread to take
-// two thirds of what memory gives; the processor's own prefetch reaches half of that.
-constexpr std::int64_t few_rows = 8;
-constexpr std::uint32_t read_ahead_bytes = 7000;
-// Rounded rows that stay in the second-level cache while tiles of weights pass. bf16: all of them, since its weights
-// are as wide as the rows and would have to pass again for each strip.
-constexpr std::int64_t strip_bytes(hal::DType weights) { return weights == hal::DType::bf16 ? 1 << 30 : 384 << 10; }
-
 static inline std::uint64_t rows16_bytes(hal::DType type, std::uint32_t k) {
   const Rows16Layout l = rows16_layout(type);
   return std::uint64_t{k / l.elements} * l.bytes;

@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "kernels/common/cpu/int8_rows.h"
 #include "kernels/common/cpu/isa.h"
+#include "kernels/common/cpu/rounded_rows.h"
 #include "kernels/common/cpu/tiles.h"
 #include "kernels/common/round_rows.h"
 #include "kernels/common/rows16.h"
@@ -130,21 +130,15 @@ Status lower_bf16(const Segment& s, std::uint32_t index, const Info& info, Lower
   return lower_rounded(s, index, info, hidden[I], down[I], rounding_bf16(I), lowered);
 }
 
-std::optional<std::string> refuse_rounded(const Segment& s, const Node& n, const Info& info, bool bf16) {
-  if (n.attrs_as<Attrs>().activations != Activations::rounded) return "asked for exact activations";
-  for (auto v : {n.in[3], n.in[4], n.in[5]}) {
-    if (v == no_value) continue;
-    if ((s.values[v].dtype == DType::bf16) != bf16) return bf16 ? "not all weights are bf16" : "bf16 weights";
-    if (!kept_as_rows16(s, v, info)) return "not a type of rows16, or others compute exactly on them";
-  }
+std::optional<std::string> refuse_form(const Segment& s, const Node& n, const Info& info, const char* form) {
   if (shape_of(s, n.in[5], 2) % 32 != 0) return "the inner dimension is no multiple of 32";
-  return std::nullopt;
+  return refuse_rounded(s, n, info, {n.in[3], n.in[4], n.in[5]}, form);
 }
 std::optional<std::string> refuse_int8(const Segment& s, const Node& n, const Info& info) {
-  return refuse_rounded(s, n, info, false);
+  return refuse_form(s, n, info, "int8");
 }
 std::optional<std::string> refuse_bf16(const Segment& s, const Node& n, const Info& info) {
-  return refuse_rounded(s, n, info, true);
+  return refuse_form(s, n, info, "bf16");
 }
 
 // Weights that other nodes keep as rows16 are not there in their own form.

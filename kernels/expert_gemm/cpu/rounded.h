@@ -27,8 +27,8 @@ SY_INLINE void expert_hidden_rounded(const hal::CallArgs* a) {
     const Byte* up =
         p.separate_up ? static_cast<const Byte*>(a->pointers[2]) + work.slot * groups * group : gate + groups * group;
     if (work.rows <= few_rows && (tile == a->first_tile || work.first == 0)) {
-      ask_for(gate + work.first / 16 * group, read_ahead_bytes);
-      ask_for(up + work.first / 16 * group, read_ahead_bytes);
+      ask_for(gate + work.first / 16 * group);
+      ask_for(up + work.first / 16 * group);
     }
     // A strip of rows at a time, so that its halves meet in the cache.
     for (std::int64_t begin = 0; begin < work.rows; begin += hidden_strip) {
@@ -67,7 +67,7 @@ SY_INLINE void expert_down_rounded(const hal::CallArgs* a) {
     const Byte* down = static_cast<const Byte*>(a->pointers[1]) + std::uint64_t{work.slot} * groups * group;
     const std::uint32_t first = work.first / 16, second = first + 1 == groups ? first : first + 1;
     const Byte* const w[2] = {down + first * group, down + second * group};
-    if (work.rows <= few_rows && (tile == a->first_tile || first == 0)) ask_for(w[0], read_ahead_bytes);
+    if (work.rows <= few_rows && (tile == a->first_tile || first == 0)) ask_for(w[0]);
     auto finish = [&](float* to, std::uint32_t n, const float* v) SY_LAMBDA {
       const std::uint32_t count = p.width - n < 16 ? p.width - n : 16;
       if (count == 16)

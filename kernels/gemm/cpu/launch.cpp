@@ -52,18 +52,11 @@ std::optional<std::string> refuse_exact(const Segment& s, const Node& n, const I
   return std::nullopt;
 }
 
-std::optional<std::string> refuse_rounded(const Segment& s, const Node& n, const Info& info, bool bf16) {
-  if (n.attrs_as<Attrs>().activations != Activations::rounded) return "asked for exact activations";
-  if ((s.values[n.in[1]].dtype == DType::bf16) != bf16) return bf16 ? "no bf16 weights" : "bf16 weights";
-  for (auto v : {n.in[1], n.in[2]})
-    if (v != no_value && !kept_as_rows16(s, v, info)) return "not a type of rows16, or others compute exactly on them";
-  return std::nullopt;
-}
 std::optional<std::string> refuse_int8(const Segment& s, const Node& n, const Info& info) {
-  return refuse_rounded(s, n, info, false);
+  return refuse_rounded(s, n, info, {n.in[1], n.in[2]}, "int8");
 }
 std::optional<std::string> refuse_bf16(const Segment& s, const Node& n, const Info& info) {
-  return refuse_rounded(s, n, info, true);
+  return refuse_rounded(s, n, info, {n.in[1], n.in[2]}, "bf16");
 }
 
 Status lower_rounded(const Segment& s, std::uint32_t index, const char* entry, hal::Call call, const Rounding& rounding,

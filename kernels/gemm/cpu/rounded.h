@@ -19,10 +19,8 @@ SY_INLINE void gemm_rounded(const hal::CallArgs* a) {
   const auto type = static_cast<DType>(p.dtype);
   const std::uint64_t group = rows16_bytes(type, p.k), stride = input_row_bytes(p.k);
   const std::uint32_t groups = (p.n + 15) / 16;
-  if (rows <= few_rows) ask_for(gate + (up ? 1 : 2) * a->first_tile * group, read_ahead_bytes);
-  // Rows in strips that stay in the second-level cache while all the tiles pass; a strip is a whole number of what the
-  // products take at once.
-  const std::int64_t fit = strip_bytes(type) / static_cast<std::int64_t>(stride) / 48 * 48, strip = fit < 48 ? 48 : fit;
+  if (rows <= few_rows) ask_for(gate + (up ? 1 : 2) * a->first_tile * group);
+  const std::int64_t strip = rows_of_strip(type, stride, rows);
   for (std::int64_t begin = 0; begin < rows; begin += strip) {
     const std::int64_t strip_rows = rows - begin < strip ? rows - begin : strip;
     for (std::uint32_t tile = a->first_tile; tile < a->last_tile; ++tile) {

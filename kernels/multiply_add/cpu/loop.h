@@ -64,4 +64,16 @@ SY_INLINE void add_products(const hal::CallArgs* a, std::uint32_t per_step, Step
   }
 }
 
+SY_INLINE void add_products_of_f32(const hal::CallArgs* a) {
+  float ones[16];
+  for (float& v : ones) v = 1.0f;
+  add_products<Wide>(
+      a, 1,
+      [&](const float* x) SY_LAMBDA {
+        const Wide value = load(x), one = unknown<Wide>(ones);
+        return [=](Wide sum) SY_LAMBDA { return fma(renewed(value), one, sum); };
+      },
+      [](Wide sum) SY_LAMBDA { return sum; });
+}
+
 }  // namespace switchyard::kernels::SY_ISA

@@ -4,9 +4,9 @@ namespace switchyard::kernels::SY_ISA {
 
 // Vectors on AMX too: where its tiles do more, the matrix products that use them set the limit.
 void multiply_add_bf16(const hal::CallArgs* a) {
+#if defined(__AVX512BF16__)
   float ones[16];
   for (float& v : ones) v = 1.0f;
-#if defined(__AVX512BF16__)
   add_products<Wide>(
       a, 2,
       [&](const float* x) SY_LAMBDA {
@@ -21,13 +21,7 @@ void multiply_add_bf16(const hal::CallArgs* a) {
       },
       [](Wide sum) SY_LAMBDA { return sum; });
 #else
-  add_products<Wide>(
-      a, 1,
-      [&](const float* x) SY_LAMBDA {
-        const Wide value = load(x), one = unknown<Wide>(ones);
-        return [=](Wide sum) SY_LAMBDA { return fma(renewed(value), one, sum); };
-      },
-      [](Wide sum) SY_LAMBDA { return sum; });
+  add_products_of_f32(a);
 #endif
 }
 

@@ -1,4 +1,5 @@
-// Rows rounded to 8 bits, as Activations::rounded says (kernels/op.h): k quants, then one RoundedBlock per 32 of them.
+// Rounded rows, as Activations::rounded says (kernels/op.h). To 8 bits: k quants, then one RoundedBlock per 32 of them.
+// To bf16: k numbers.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -16,7 +17,8 @@ struct RoundedBlock {
   float scale, scaled_sum;     // scale * (first + second)
   std::int32_t first, second;  // sums of the quants of its halves
 };
-static inline std::uint32_t rounded_row_bytes(std::uint32_t k) {
+static inline std::uint32_t bf16_row_bytes(std::uint32_t k) { return 2 * k; }
+static inline std::uint32_t int8_row_bytes(std::uint32_t k) {
   return k + k / 32 * static_cast<std::uint32_t>(sizeof(RoundedBlock));
 }
 
