@@ -5,6 +5,8 @@
 // total) and, with minimums, total = fma(-minimum, scale of the row * sum of the row, total). Integer sums are exact,
 // so a row's result has the same bits whatever rows stand beside it.
 #pragma once
+#include <cstddef>
+
 #include "kernels/common/cpu/reading.h"
 #include "kernels/common/cpu/rounded_rows.h"
 #include "kernels/common/cpu/rows16_layout.h"
@@ -183,11 +185,17 @@ SY_INLINE WideInt dot4_wide(WideInt sum, const Words& w, std::int32_t row) { ret
 
 #endif
 
-SY_INLINE std::int32_t word_at(const Byte* row, std::uint32_t at) {
+SY_INLINE std::int32_t word_at(const Byte* row, std::uint64_t at) {
   std::int32_t w;
   std::memcpy(&w, row + at, 4);
   return w;
 }
+SY_INLINE float float_at(const Byte* p) {
+  float x;
+  std::memcpy(&x, p, 4);
+  return x;
+}
+constexpr int log2_of(int power) { return power == 1 ? 0 : 1 + log2_of(power / 2); }
 SY_INLINE Wide negated(Wide a) { return multiply(splat(-1.0f), a); }
 
 // What the quants of a type are too large by, as they are multiplied.
@@ -201,16 +209,40 @@ struct Totals {
   Wide v[G][C];
 };
 
+// What is known of a block of 32 of rounded rows, broadcast from where it lies (RoundedBlock).
+struct Blocks {
+  const Byte* const* row;
+  std::uint64_t at;  // of the block, from a row's begin
+  SY_METHOD Wide scale(unsigned c) const { return splat(float_at(row[c] + at)); }
+  SY_METHOD Wide scaled_sum(unsigned c) const {
+    return splat(float_at(row[c] + at + offsetof(RoundedBlock, scaled_sum)));
+  }
+  // What integer sums over the block start from with quants that are `excess` too large; half: of 16, the first or not.
+  template <int excess>
+  SY_METHOD WideInt start(unsigned c) const {
+    if constexpr (excess == 0) return splat_int(0);
+    return shift_left(splat_int(word_at(row[c], at + offsetof(RoundedBlock, minus_sum))), log2_of(excess));
+  }
+  template <int excess>
+  SY_METHOD WideInt start_of_half(unsigned c, unsigned half) const {
+    const std::int32_t first = word_at(row[c], at + offsetof(RoundedBlock, minus_first));
+    if (half == 0) return shift_left(splat_int(first), log2_of(excess));
+    return shift_left(splat_int(word_at(row[c], at + offsetof(RoundedBlock, minus_sum)) - first), log2_of(excess));
+  }
+};
+
 // Integer sums of `words` words from each group, word j times the four quants at row[c] + at + 4 j; take(j, g) makes
-// the words. Then the block's float step.
-template <unsigned G, unsigned C, unsigned words, bool wide, class Take>
-SY_INLINE void multiply_block(Totals<G, C>& total, const Wide (&scale)[G], const Byte* const* row, std::uint32_t at,
-                              const std::int32_t (&start)[C], const float (&row_scale)[C], Take&& take) {
+// the words, start(c) what they start from. Then the block's float step.
+template <unsigned G, unsigned C, unsigned words, bool wide, class Start, class Take>
+SY_INLINE void multiply_block(Totals<G, C>& total, const Wide (&scale)[G], const Blocks& rows, std::uint32_t at,
+                              Start&& start, Take&& take) {
   WideInt sum[G][C];
-#pragma GCC unroll 2
-  for (unsigned g = 0; g < G; ++g)
 #pragma GCC unroll 8
-    for (unsigned c = 0; c < C; ++c) sum[g][c] = splat_int(start[c]);
+  for (unsigned c = 0; c < C; ++c) {
+    const WideInt from = start(c);
+#pragma GCC unroll 2
+    for (unsigned g = 0; g < G; ++g) sum[g][c] = from;
+  }
 #pragma GCC unroll 8
   for (unsigned j = 0; j < words; ++j) {
     Words w[G];
@@ -218,38 +250,18 @@ SY_INLINE void multiply_block(Totals<G, C>& total, const Wide (&scale)[G], const
     for (unsigned g = 0; g < G; ++g) w[g] = take(j, g);
 #pragma GCC unroll 8
     for (unsigned c = 0; c < C; ++c) {
-      const std::int32_t x = word_at(row[c], at + 4 * j);
+      const std::int32_t x = word_at(rows.row[c], at + 4 * j);
 #pragma GCC unroll 2
       for (unsigned g = 0; g < G; ++g) sum[g][c] = wide ? dot4_wide(sum[g][c], w[g], x) : dot4(sum[g][c], w[g], x);
     }
   }
-#pragma GCC unroll 2
-  for (unsigned g = 0; g < G; ++g)
-#pragma GCC unroll 8
-    for (unsigned c = 0; c < C; ++c)
-      total.v[g][c] = fma(multiply(to_float(sum[g][c]), scale[g]), splat(row_scale[c]), total.v[g][c]);
-}
-
-// Block b of the rows: their scales, and what the sums start from with quants that are `excess` too large.
-template <unsigned C>
-struct BlockOf {
-  float scale[C], scaled_sum[C];
-  std::int32_t start[C], first[C], second[C];
-};
-template <unsigned C>
-SY_INLINE BlockOf<C> block_of(const Byte* const* row, std::uint32_t k, std::uint32_t b, std::int32_t excess) {
-  BlockOf<C> r;
 #pragma GCC unroll 8
   for (unsigned c = 0; c < C; ++c) {
-    RoundedBlock block;
-    std::memcpy(&block, row[c] + k + b * sizeof block, sizeof block);
-    r.scale[c] = block.scale;
-    r.scaled_sum[c] = block.scaled_sum;
-    r.first[c] = -excess * block.first;
-    r.second[c] = -excess * block.second;
-    r.start[c] = r.first[c] + r.second[c];
+    const Wide row_scale = rows.scale(c);
+#pragma GCC unroll 2
+    for (unsigned g = 0; g < G; ++g)
+      total.v[g][c] = fma(multiply(to_float(sum[g][c]), scale[g]), row_scale, total.v[g][c]);
   }
-  return r;
 }
 
 // Of `read_ahead_bytes` ahead, what one step of a loop uses.
@@ -288,14 +300,17 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
   Wide scale[G];
   constexpr Rows16Layout in = rows16_layout(type);
   constexpr std::uint32_t bytes = in.bytes;
-  const std::uint32_t blocks = k / in.elements;
+  const std::uint32_t pieces = k / in.elements;
+  auto block = [&](std::uint32_t b) SY_LAMBDA { return Blocks{row, k + std::uint64_t{b} * sizeof(RoundedBlock)}; };
+  auto start_of = [&](const Blocks& rows)
+                      SY_LAMBDA { return [&](unsigned c) SY_LAMBDA { return rows.start<excess_of(type)>(c); }; };
   auto soon = [&](std::uint32_t b, unsigned g) SY_LAMBDA {
     return b < ask.edge ? at[g] + pieces_ahead<type> * bytes : ask.tail[g] + std::uint64_t{b} * bytes;
   };
   if constexpr (type == DType::q4_0 || type == DType::q8_0) {
     constexpr bool wide = type == DType::q8_0;
-    for (std::uint32_t b = 0; b < blocks; ++b) {
-      const auto rows = block_of<C>(row, k, b, excess_of(type));
+    for (std::uint32_t b = 0; b < pieces; ++b) {
+      const Blocks rows = block(b);
 #pragma GCC unroll 2
       for (unsigned g = 0; g < G; ++g) {
         const Byte* later = soon(b, g);
@@ -303,17 +318,16 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
         if constexpr (wide) read_ahead(later + bytes / 2);
         scale[g] = from_half(at[g]);
       }
-      multiply_block<G, C, 8, wide>(total, scale, row, 32 * b, rows.start, rows.scale,
-                                    [&](unsigned j, unsigned g) SY_LAMBDA {
-                                      if constexpr (wide) return load_words(at[g] + in.quants + 64 * j);
-                                      const Words q = load_words(at[g] + in.quants + 64 * (j % 4));
-                                      return j < 4 ? masked(q, 15) : high_nibbles(q);
-                                    });
+      multiply_block<G, C, 8, wide>(total, scale, rows, 32 * b, start_of(rows), [&](unsigned j, unsigned g) SY_LAMBDA {
+        if constexpr (wide) return load_words(at[g] + in.quants + 64 * j);
+        const Words q = load_words(at[g] + in.quants + 64 * (j % 4));
+        return j < 4 ? masked(q, 15) : high_nibbles(q);
+      });
 #pragma GCC unroll 2
       for (unsigned g = 0; g < G; ++g) at[g] += bytes;
     }
   } else if constexpr (type == DType::q4_k || type == DType::q5_k) {
-    for (std::uint32_t block = 0; block < blocks; ++block) {
+    for (std::uint32_t piece = 0; piece < pieces; ++piece) {
       Wide d[G], least[G];
 #pragma GCC unroll 2
       for (unsigned g = 0; g < G; ++g) d[g] = from_half(at[g]), least[g] = negated(from_half(at[g] + in.least));
@@ -322,14 +336,14 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
 #pragma GCC unroll 2
         for (std::uint32_t high = 0; high < 2; ++high) {
           const std::uint32_t s = 2 * pair + high;
-          const auto rows = block_of<C>(row, k, 8 * block + s, excess_of(type));
+          const Blocks rows = block(8 * piece + s);
 #pragma GCC unroll 2
           for (unsigned g = 0; g < G; ++g) {
-            read_ahead(soon(block, g) + s * (bytes / 8));
+            read_ahead(soon(piece, g) + s * (bytes / 8));
             scale[g] = multiply(d[g], to_float(from_u8(at[g] + in.scales + 16 * s)));
           }
           multiply_block<G, C, 8, false>(
-              total, scale, row, 256 * block + 32 * s, rows.start, rows.scale, [&](unsigned j, unsigned g) SY_LAMBDA {
+              total, scale, rows, 256 * piece + 32 * s, start_of(rows), [&](unsigned j, unsigned g) SY_LAMBDA {
                 const Words both = load_words(at[g] + in.quants + 64 * (pair * 8 + j));
                 const Words q = high ? high_nibbles(both) : masked(both, 15);
                 if constexpr (type == DType::q4_k) return q;
@@ -340,7 +354,7 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
           for (unsigned g = 0; g < G; ++g) {
             const Wide minimum = multiply(least[g], to_float(from_u8(at[g] + in.minimums + 16 * s)));
 #pragma GCC unroll 8
-            for (unsigned c = 0; c < C; ++c) total.v[g][c] = fma(minimum, splat(rows.scaled_sum[c]), total.v[g][c]);
+            for (unsigned c = 0; c < C; ++c) total.v[g][c] = fma(minimum, rows.scaled_sum(c), total.v[g][c]);
           }
         }
       }
@@ -348,19 +362,20 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
       for (unsigned g = 0; g < G; ++g) at[g] += bytes;
     }
   } else {  // q6_k
-    for (std::uint32_t block = 0; block < blocks; ++block) {
+    for (std::uint32_t piece = 0; piece < pieces; ++piece) {
       for (std::uint32_t s = 0; s < 8; ++s) {
-        const auto rows = block_of<C>(row, k, 8 * block + s, excess_of(type));
+        const Blocks rows = block(8 * piece + s);
         const std::uint32_t half = s / 4, quarter = s % 4;
 #pragma GCC unroll 2
         for (std::uint32_t i = 0; i < 2; ++i) {
 #pragma GCC unroll 2
           for (unsigned g = 0; g < G; ++g) {
-            read_ahead(soon(block, g) + (2 * s + i) * (bytes / 16));
+            read_ahead(soon(piece, g) + (2 * s + i) * (bytes / 16));
             scale[g] = multiply(from_half(at[g]), to_float(from_i8(at[g] + in.scales + 16 * (2 * s + i))));
           }
           multiply_block<G, C, 4, false>(
-              total, scale, row, 256 * block + 32 * s + 16 * i, i == 0 ? rows.first : rows.second, rows.scale,
+              total, scale, rows, 256 * piece + 32 * s + 16 * i,
+              [&](unsigned c) SY_LAMBDA { return rows.start_of_half<excess_of(type)>(c, i); },
               [&](unsigned j, unsigned g) SY_LAMBDA {
                 const Words low = load_words(at[g] + in.quants + 64 * (half * 16 + quarter % 2 * 8 + 4 * i + j)),
                             high = load_words(at[g] + in.high + 64 * (half * 8 + 4 * i + j));

@@ -33,9 +33,10 @@ SY_INLINE void read_rows(ChunkOfRows& to, const Byte* const* row, unsigned count
       to.scaled_sum[b][c] = block.scaled_sum;
       constexpr std::int32_t excess = excess_of(type);
       if constexpr (type == DType::q6_k)
-        to.start[2 * b][c] = -excess * block.first, to.start[2 * b + 1][c] = -excess * block.second;
+        to.start[2 * b][c] = excess * block.minus_first,
+                     to.start[2 * b + 1][c] = excess * (block.minus_sum - block.minus_first);
       else if constexpr (excess != 0)
-        to.start[b][c] = -excess * (block.first + block.second);
+        to.start[b][c] = excess * block.minus_sum;
     }
   }
 }

@@ -12,6 +12,8 @@ constexpr std::uint32_t read_ahead_bytes = 7000;
 SY_INLINE void ask_for(const Byte* p, std::uint32_t bytes = read_ahead_bytes) {
   for (std::uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
 }
+// A line that a pass will write, before the pass: it is there when the products are.
+SY_INLINE void expect(const void* p) { __builtin_prefetch(p, 1); }
 
 // Rows for a pass over a pair of groups: all that are left, `most`, or half of a rest that is little more than `most`,
 // where nearly all and a few would leave the multipliers waiting.

@@ -14,8 +14,8 @@ struct RoundParams {
 };
 
 struct RoundedBlock {
-  float scale, scaled_sum;     // scale * (first + second)
-  std::int32_t first, second;  // sums of the quants of its halves
+  float scale, scaled_sum;              // scale * the sum of its quants
+  std::int32_t minus_sum, minus_first;  // of the quants, and of the first half's
 };
 static inline std::uint32_t bf16_row_bytes(std::uint32_t k) { return 2 * k; }
 static inline std::uint32_t int8_row_bytes(std::uint32_t k) {
@@ -46,10 +46,11 @@ static inline void round_block(const float* x, std::int8_t* quants, void* block)
     q[i] = bits - 0x4b400000;
   }
   RoundedBlock b{magnitude / 127.0f, 0, 0, 0};
-  for (int i = 0; i < 16; ++i) b.first += q[i];
-  for (int i = 16; i < 32; ++i) b.second += q[i];
+  for (int i = 0; i < 16; ++i) b.minus_first -= q[i];
+  b.minus_sum = b.minus_first;
+  for (int i = 16; i < 32; ++i) b.minus_sum -= q[i];
   for (int i = 0; i < 32; ++i) quants[i] = static_cast<std::int8_t>(q[i]);
-  b.scaled_sum = b.scale * static_cast<float>(b.first + b.second);
+  b.scaled_sum = b.scale * static_cast<float>(-b.minus_sum);
   std::memcpy(block, &b, sizeof b);
 }
 

@@ -77,7 +77,12 @@ SY_INLINE void expert_down_rounded(const hal::CallArgs* a) {
     };
     multiply_pair(
         type, w, p.inner, work.rows,
-        [&](std::int64_t r) SY_LAMBDA { return hidden + static_cast<std::uint64_t>(work.entries[r]) * stride; },
+        [&](std::int64_t r) SY_LAMBDA {
+          const auto entry = static_cast<std::uint64_t>(work.entries[r]);
+          expect(parts + entry * p.width + first * 16);
+          expect(parts + entry * p.width + second * 16);
+          return hidden + entry * stride;
+        },
         [&](std::int64_t r, const float* one, const float* other) SY_LAMBDA {
           float* to = parts + static_cast<std::uint64_t>(work.entries[r]) * p.width;
           finish(to, first * 16, one);

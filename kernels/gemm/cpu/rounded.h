@@ -44,7 +44,12 @@ SY_INLINE void gemm_rounded(const hal::CallArgs* a) {
       };
       multiply_pair(
           type, w, p.k, strip_rows,
-          [&](std::int64_t t) SY_LAMBDA { return x + static_cast<std::uint64_t>(begin + t) * stride; },
+          [&](std::int64_t row) SY_LAMBDA {
+            const auto t = static_cast<std::uint64_t>(begin + row);
+            expect(y + t * p.n + first * 16);
+            if (!up) expect(y + t * p.n + second * 16);
+            return x + t * stride;
+          },
           [&](std::int64_t row, const float* one, const float* other) SY_LAMBDA {
             const std::int64_t t = begin + row;
             if (up) {
