@@ -101,6 +101,9 @@ struct OpInfo {
   Products (*products)(const Segment& segment, const Node& node) = nullptr;
   // Its CPU kernels read a constant as rows16 (kernels/common/rows16.h) as well as in its own form.
   bool reads_rows16_too = false;
+  // Rows of a sequence that come out the same, bit for bit, in one step as one at a time, on devices that promise it;
+  // of longer ones the op's kernels may take many at once. 0: whatever its length.
+  std::int64_t step_order_rows = 0;
 };
 
 // The metadata every state op takes: i32 [S, 5], one row per sequence of the step.

@@ -62,6 +62,11 @@ const OpInfo op_info{
     decompose,
     cases,
     {2e-5, "f32 rounding of each step stays in the state while its decay is near 1; sums over N in another order"},
-    kernels};
+    kernels,
+    nullptr,
+    nullptr,
+    nullptr,
+    false,
+    step_order_rows};
 
 }  // namespace switchyard::kernels::ssm_scan

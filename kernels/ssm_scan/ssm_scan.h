@@ -23,6 +23,7 @@ struct Attrs {
   std::int32_t dt_offset = 0;
   float dt_min = 0.0f, dt_max = 3.4e38f;
 };
+constexpr std::int64_t step_order_rows = 16;  // OpInfo
 std::uint32_t append(SegmentBuilder& b, std::uint32_t xbc, std::uint32_t dt, std::uint32_t dt_bias, std::uint32_t a,
                      std::uint32_t d, std::uint32_t sequences, std::uint32_t state, const Attrs& attrs);
 

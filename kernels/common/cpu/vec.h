@@ -74,6 +74,23 @@ static inline vec sums(vec* v) {
   for (int i = 0; i < 2; ++i) v[i] = fold<4>(v[i], v[i + 2]);
   return fold<2>(v[0], v[1]);
 }
+
+// v[i] lane j becomes v[j] lane i: each round lays the lanes of the two halves of v side by side.
+template <int... I>
+static inline void zip_(vec a, vec b, vec& first, vec& second, std::integer_sequence<int, I...>) {
+  first = __builtin_shufflevector(a, b, (I % 2 * lanes + I / 2)...);
+  second = __builtin_shufflevector(a, b, (I % 2 * lanes + lanes / 2 + I / 2)...);
+}
+static inline void transpose(vec (&v)[lanes]) {
+  for (int round = 1; round < lanes; round *= 2) {
+    vec w[lanes];
+#pragma GCC unroll 8
+    for (int i = 0; i < lanes / 2; ++i)
+      zip_(v[i], v[i + lanes / 2], w[2 * i], w[2 * i + 1], std::make_integer_sequence<int, lanes>{});
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; ++i) v[i] = w[i];
+  }
+}
 static inline float sum(vec v) {
   float x[lanes];
   store(x, v);

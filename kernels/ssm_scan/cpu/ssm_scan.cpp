@@ -1,10 +1,10 @@
 // A tile is (sequence, head, block of P): its part of the state stays in the first cache for all rows of the sequence.
-// Many rows at once do the same arithmetic as one row at a time, bit for bit: nothing here depends on the number of
-// rows.
+// Up to step_order_rows rows at once do the same arithmetic as one row at a time, bit for bit; more go in chunks.
 #include <cmath>
 
 #include "hal/call.h"
 #include "kernels/common/cpu/vec.h"
+#include "kernels/ssm_scan/cpu/chunks.h"
 #include "kernels/ssm_scan/cpu/params.h"
 
 namespace switchyard::kernels::SY_ISA {
@@ -87,7 +87,30 @@ inline void prefetch(const float* p, std::int64_t n) {
 
 }  // namespace
 
+// Tile t: row t.
+void ssm_scan_products(const hal::CallArgs* a) {
+  using kernels::ssm_scan::products_of_row;
+  const auto& p = *static_cast<const kernels::ssm_scan::CpuParams*>(a->args);
+  const std::int64_t N = p.state, inner = std::int64_t{p.heads} * p.head_dim, width = inner + 2 * p.groups * N;
+  for (std::int64_t t = a->first_tile; t < a->last_tile; ++t)
+    for (std::int64_t g = 0; g < p.groups; ++g) {
+      const float* B = static_cast<const float*>(a->pointers[0]) + t * width + inner + g * N;
+      const float* C = B + p.groups * N;
+      float* to = static_cast<float*>(a->pointers[1]) + (t * p.groups + g) * products_of_row;
+      for (std::int64_t d = 0; d < chunk_tokens; ++d) {
+        vec part{};
+        if (d <= t)
+          for (std::int64_t n = 0; n < N; n += lanes) {
+            const std::int64_t some = N - n < lanes ? N - n : lanes;
+            part += load_part(C + n, some) * load_part(B - d * width + n, some);
+          }
+        to[d] = sum(part);
+      }
+    }
+}
+
 void ssm_scan(const hal::CallArgs* a) {
+  using kernels::ssm_scan::products_of_row;
   const auto& p = *static_cast<const kernels::ssm_scan::CpuParams*>(a->args);
   const auto* xbc = static_cast<const float*>(a->pointers[0]);
   const auto* dt_raw = static_cast<const float*>(a->pointers[1]) + p.dt_offset;
@@ -95,8 +118,9 @@ void ssm_scan(const hal::CallArgs* a) {
   const auto* decay_rate = static_cast<const float*>(a->pointers[3]);
   const auto* skip = static_cast<const float*>(a->pointers[4]);
   const auto* table = static_cast<const std::int32_t*>(a->pointers[5]);
-  auto* state = static_cast<float*>(a->pointers[6]);
-  auto* y = static_cast<float*>(a->pointers[7]);
+  const auto* products = static_cast<const float*>(a->pointers[6]);
+  auto* state = static_cast<float*>(a->pointers[7]);
+  auto* y = static_cast<float*>(a->pointers[8]);
   const std::int64_t H = p.heads, P = p.head_dim, N = p.state, width = H * P + 2 * std::int64_t{p.groups} * N,
                      slot = H * P * N;
   const std::int64_t blocks = (P + p.block - 1) / p.block;
@@ -108,7 +132,26 @@ void ssm_scan(const hal::CallArgs* a) {
     float* out = state + q[3] * slot + home;
     const float* in = state + q[2] * slot + home;
     if (rows == 0 && in != out) std::memcpy(out, in, static_cast<std::size_t>((last - first) * N) * 4);
-    const float* group = xbc + H * P + h / (H / p.groups) * N;
+    const std::int64_t g = h / (H / p.groups);
+    const float* group = xbc + H * P + g * N;
+    const ScanOf scan{p,
+                      xbc + begin * width,
+                      dt_raw + begin * p.dt_width + h,
+                      products + (begin * p.groups + g) * products_of_row,
+                      width,
+                      p.groups * products_of_row,
+                      H * P + g * N,
+                      rows,
+                      h,
+                      first,
+                      dt_bias[h],
+                      decay_rate[h],
+                      skip[h]};
+    if (takes_chunks(p, rows, last - first)) {
+      scan_in_chunks(scan, last - first, in, out, y + begin * H * P + h * P + first, H * P,
+                     static_cast<float*>(a->thread_scratch));
+      continue;
+    }
     float dts[lanes], decays[lanes];
 #if SY_ISA_avx512
     if (N == registers_state && last - first <= most_rows && (last - first) % 2 == 0) {
@@ -116,11 +159,7 @@ void ssm_scan(const hal::CallArgs* a) {
       float sum_of[most_rows][lanes];
       for (std::int64_t t = 0; t < rows; t += lanes) {
         const std::int64_t count = rows - t < lanes ? rows - t : lanes;
-        float raw[lanes] = {};
-        for (std::int64_t i = 0; i < count; ++i) raw[i] = dt_raw[(begin + t + i) * p.dt_width + h];
-        const vec dt = min(max(softplus(load(raw) + dt_bias[h]), splat(p.dt_min)), splat(p.dt_max));
-        store(dts, dt);
-        store(k.decay, exp(dt * decay_rate[h]));
+        steps_of(scan, t, count, dts, k.decay);
         for (std::int64_t i = 0; i < count; ++i) {
           const float* B = group + (begin + t + i) * width;
           std::memcpy(k.B[i], B, sizeof k.B[i]);
@@ -144,13 +183,7 @@ void ssm_scan(const hal::CallArgs* a) {
 #endif
     for (std::int64_t t = 0; t < rows; ++t) {
       const int lane = static_cast<int>(t % lanes);
-      if (lane == 0) {  // the steps of the next rows together; every lane always by the same vector code
-        float raw[lanes] = {};
-        for (std::int64_t i = 0; i < lanes && t + i < rows; ++i) raw[i] = dt_raw[(begin + t + i) * p.dt_width + h];
-        const vec dt = min(max(softplus(load(raw) + dt_bias[h]), splat(p.dt_min)), splat(p.dt_max));
-        store(dts, dt);
-        store(decays, exp(dt * decay_rate[h]));
-      }
+      if (lane == 0) steps_of(scan, t, rows - t < lanes ? rows - t : lanes, dts, decays);
       const float dt = dts[lane], decay = decays[lane];
       const float* row = xbc + (begin + t) * width;
       const float* x = row + h * P;
