@@ -26,21 +26,17 @@ SY_INLINE void gemm_rounded(const hal::CallArgs* a) {
     for (std::uint32_t tile = a->first_tile; tile < a->last_tile; ++tile) {
       const std::uint32_t first = up ? tile : 2 * tile, second = up || first + 1 == groups ? first : first + 1;
       const Byte* const w[2] = {gate + first * group, (up ? up : gate) + second * group};
-      auto finish = [&](std::int64_t t, std::uint32_t n, const float* v) SY_LAMBDA {
+      const Wide scale = splat(p.scale);
+      auto finish = [&](std::int64_t t, std::uint32_t n, Wide sum) SY_LAMBDA {
         const std::uint64_t at = static_cast<std::uint64_t>(t) * p.n + n;
-        const std::uint32_t count = p.n - n < 16 ? p.n - n : 16;
-        float sum[16];
-        for (int i = 0; i < 16; ++i) sum[i] = v[i];
-        if (bias)
-          for (std::uint32_t i = 0; i < count; ++i) sum[i] += bias[n + i];
-        if (count == 16 && residual)
-          for (int i = 0; i < 16; ++i)
-            y[at + static_cast<std::uint64_t>(i)] = p.scale * sum[i] + residual[at + static_cast<std::uint64_t>(i)];
-        else if (count == 16)
-          for (int i = 0; i < 16; ++i) y[at + static_cast<std::uint64_t>(i)] = p.scale * sum[i];
-        else
-          for (std::uint32_t i = 0; i < count; ++i)
-            y[at + i] = residual ? p.scale * sum[i] + residual[at + i] : p.scale * sum[i];
+        if (p.n - n >= 16) {
+          if (bias) sum = fma(splat(1.0f), sum, load(bias + n));
+          store(y + at, residual ? fma(scale, sum, load(residual + at)) : multiply(scale, sum));
+          return;
+        }
+        const std::uint32_t count = p.n - n;
+        if (bias) sum = fma(splat(1.0f), sum, load_first(bias + n, count));
+        store_first(y + at, residual ? fma(scale, sum, load_first(residual + at, count)) : multiply(scale, sum), count);
       };
       multiply_pair(
           type, w, p.k, strip_rows,
@@ -55,11 +51,11 @@ SY_INLINE void gemm_rounded(const hal::CallArgs* a) {
             if (up) {
               float h[16];
               for (int i = 0; i < 16; ++i) h[i] = silu(one[i]) * other[i];
-              finish(t, first * 16, h);
+              finish(t, first * 16, load(h));
               return;
             }
-            finish(t, first * 16, one);
-            if (second != first) finish(t, second * 16, other);
+            finish(t, first * 16, load(one));
+            if (second != first) finish(t, second * 16, load(other));
           });
     }
   }
