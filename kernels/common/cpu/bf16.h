@@ -31,20 +31,23 @@ SY_INLINE void round_32(const float* x, Byte* row, std::uint32_t, std::uint32_t 
 
 constexpr unsigned most_rows = 12;  // 24 totals in registers
 
-// Two groups times C rows: out[(g * most_rows + c) * 16 + lane].
+// Two groups times C rows: out[(g * most_rows + c) * 16 + lane]. Asks memory for soon[g] and what follows it, `step`
+// bytes for each line of w[g].
 template <unsigned C>
 static __attribute__((noinline)) void store_bf16(const Byte* const (&w)[2], std::uint32_t k, const Byte* const* row,
-                                                 float* out) {
+                                                 const Byte* const (&soon)[2], std::uint32_t step, float* out) {
   __m512 total[2][C];
 #pragma GCC unroll 2
   for (unsigned g = 0; g < 2; ++g)
 #pragma GCC unroll 12
     for (unsigned c = 0; c < C; ++c) total[g][c] = _mm512_setzero_ps();
+  const Byte* ahead[2] = {soon[0], soon[1]};
   for (std::uint32_t j = 0; j < k / 2; ++j) {
     __m512bh v[2];
 #pragma GCC unroll 2
     for (unsigned g = 0; g < 2; ++g) {
-      if constexpr (C <= 8) __builtin_prefetch(w[g] + 64 * j + read_ahead_bytes);
+      __builtin_prefetch(ahead[g]);
+      ahead[g] += step;
       std::memcpy(&v[g], w[g] + 64 * j, 64);
     }
 #pragma GCC unroll 12
@@ -67,17 +70,23 @@ static __attribute__((noinline)) void store_bf16(const Byte* const (&w)[2], std:
 template <class Row, class Emit>
 SY_INLINE void multiply_pair(DType, const Byte* const (&w)[2], std::uint32_t k, std::int64_t rows, Row&& row_at,
                              Emit&& emit) {
-  using Store = void (*)(const Byte* const(&)[2], std::uint32_t, const Byte* const*, float*);
+  using Store = void (*)(const Byte* const(&)[2], std::uint32_t, const Byte* const*, const Byte* const(&)[2],
+                         std::uint32_t, float*);
   static constexpr Store by_count[] = {nullptr,        store_bf16<1>,  store_bf16<2>, store_bf16<3>, store_bf16<4>,
                                        store_bf16<5>,  store_bf16<6>,  store_bf16<7>, store_bf16<8>, store_bf16<9>,
                                        store_bf16<10>, store_bf16<11>, store_bf16<12>};
   float out[2 * most_rows * 16];
-  unsigned count = 0;
-  for (std::int64_t first = 0; first < rows; first += count) {
+  // As in int8.h: the first pass asks for what it comes to, those after it for the next pair, a part each.
+  const std::uint64_t group = rows16_bytes(DType::bf16, k), pair = w[1] == w[0] + group ? 2 * group : group;
+  const unsigned passes = passes_over(rows, most_rows);
+  unsigned count = 0, pass = 0;
+  for (std::int64_t first = 0; first < rows; first += count, ++pass) {
     count = rows_of_pass(rows - first, most_rows);
     const Byte* row[most_rows];
     for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
-    by_count[count](w, k, row, out);
+    const std::uint64_t part = pass > 0 ? pair + group * (pass - 1) / (passes - 1) : read_ahead_bytes;
+    const Byte* const soon[2] = {w[0] + part, w[1] + part};
+    by_count[count](w, k, row, soon, pass > 0 ? 64 / (passes - 1) + 1 : 64, out);
     for (unsigned c = 0; c < count; ++c) emit(first + c, out + c * 16, out + (most_rows + c) * 16);
   }
 }

@@ -21,6 +21,9 @@ constexpr unsigned rows_of_pass(std::int64_t left, unsigned most) {
   if (left > most && left < 2 * std::int64_t{most}) return static_cast<unsigned>(left + 1) / 2;
   return left < most ? static_cast<unsigned>(left) : most;
 }
+constexpr unsigned passes_over(std::int64_t rows, unsigned most) {
+  return static_cast<unsigned>((rows + most - 1) / most);
+}
 
 // Rows of so many bytes that stay in the second-level cache while all tiles of weights pass; a multiple of what any of
 // the products takes at once. bf16: all of them, since its weights are as wide as the rows and would pass again per
