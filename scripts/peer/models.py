@@ -3,6 +3,7 @@ import json
 import os
 import statistics
 
+import steps
 from common import EACH, HERE, SETTINGS, cell, competitors, count, run, say, table
 
 BUSY_TOKENS = 8  # of decode beside competing processes, where a side may be many times slower
@@ -46,6 +47,7 @@ def measure(tool, python, model, work, threads, rounds, busy):
             with competitors():
                 figures["busy"] = all_sides(tool, python, model, busy_work, threads)
         result["rounds"].append(figures)
+    result["steps"] = steps.measure(tool, model, work, threads)
     return result
 
 
@@ -74,6 +76,8 @@ def show(result):
                              ("peak_rss_bytes", "the same, times the file", result["file_bytes"])):
         lines.append([name, *(cell([f[s][key] / scale for f in small], 2) for s in EACH), "", ""])
     table(["", "switchyard", "llama.cpp repacked", "llama.cpp plain", "ratio to the better", "% of the limit"], lines)
+    if "steps" in result:
+        steps.show(result["steps"])
     if "busy_work" not in result:
         return
     print("beside one competing process per core: tokens/s, and the fraction of its idle speed that each keeps")
