@@ -66,8 +66,8 @@ inline void read_chunk(const ScanOf& s, std::int64_t t, std::int64_t count, cons
   for (int u = 0; u < chunk_tokens; ++u) k.to_end[u] = since[chunk_tokens - 1 - u];
 }
 
-// Not inlined, and its loops over the state apart: their registers are all used.
-// One chunk of chunk_rows rows of P from `row` on: their state [N][chunk_rows], y of the chunk's first token.
+// One chunk of chunk_rows rows of P from `row` on: their state [N][chunk_rows], y of the chunk's first token. Not
+// inlined: its loops need every register.
 static __attribute__((noinline)) void scan_chunk(const Chunk& k, std::int64_t count, std::int64_t row, float skip,
                                                  std::int64_t N, float* state, float* y, std::int64_t y_width) {
   vec sum[chunk_tokens][2], dtx[chunk_tokens][2];
@@ -127,37 +127,35 @@ inline bool takes_chunks(const kernels::ssm_scan::CpuParams& p, std::int64_t row
   return rows > kernels::ssm_scan::step_order_rows && p.state % lanes == 0 && block % chunk_rows == 0;
 }
 
+// A matrix of `rows` rows and `columns` columns, both multiples of lanes: to[column][row] = from[row][column].
+inline void transpose_matrix(const float* from, std::int64_t from_width, std::int64_t rows, std::int64_t columns,
+                             float* to, std::int64_t to_width) {
+  for (std::int64_t row = 0; row < rows; row += lanes)
+    for (std::int64_t column = 0; column < columns; column += lanes) {
+      vec v[lanes];
+      for (int i = 0; i < lanes; ++i) v[i] = load(from + (row + i) * from_width + column);
+      transpose(v);
+      for (int i = 0; i < lanes; ++i) store(to + (column + i) * to_width + row, v[i]);
+    }
+}
+
 // `block` rows of P: state in [block][N] to out (may be the same), y of the sequence's first row.
 inline void scan_in_chunks(const ScanOf& s, std::int64_t block, const float* in, float* out, float* y,
                            std::int64_t y_width, float* scratch) {
   const std::int64_t N = s.p.state;
   for (std::int64_t row = 0; row < block; row += chunk_rows)
-    for (std::int64_t half = 0; half < chunk_rows; half += lanes)
-      for (std::int64_t n = 0; n < N; n += lanes) {
-        vec v[lanes];
-        for (int i = 0; i < lanes; ++i) v[i] = load(in + (row + half + i) * N + n);
-        transpose(v);
-        for (int i = 0; i < lanes; ++i) store(scratch + row * N + (n + i) * chunk_rows + half, v[i]);
-      }
+    transpose_matrix(in + row * N, N, chunk_rows, N, scratch + row * N, chunk_rows);
   Chunk k;
   float dt[lanes], decay[lanes];
   for (std::int64_t t = 0; t < s.rows; t += chunk_tokens) {
     const std::int64_t count = s.rows - t < chunk_tokens ? s.rows - t : chunk_tokens, lane = t % lanes;
     if (lane == 0) steps_of(s, t, s.rows - t < lanes ? s.rows - t : lanes, dt, decay);
     read_chunk(s, t, count, dt + lane, decay + lane, k);
-    for (std::int64_t row = 0; row < block; row += chunk_rows) {
-      float* state = scratch + row * N;
-      scan_chunk(k, count, row, s.skip, N, state, y + t * y_width, y_width);
-    }
+    for (std::int64_t row = 0; row < block; row += chunk_rows)
+      scan_chunk(k, count, row, s.skip, N, scratch + row * N, y + t * y_width, y_width);
   }
   for (std::int64_t row = 0; row < block; row += chunk_rows)
-    for (std::int64_t half = 0; half < chunk_rows; half += lanes)
-      for (std::int64_t n = 0; n < N; n += lanes) {
-        vec v[lanes];
-        for (int i = 0; i < lanes; ++i) v[i] = load(scratch + row * N + (n + i) * chunk_rows + half);
-        transpose(v);
-        for (int i = 0; i < lanes; ++i) store(out + (row + half + i) * N + n, v[i]);
-      }
+    transpose_matrix(scratch + row * N, chunk_rows, N, chunk_rows, out + row * N, N);
 }
 
 }  // namespace
