@@ -44,27 +44,32 @@ void Engine::forget(const Session& session) {
     slots_.give_back(session.mark_->slot);
 }
 
+Status Engine::check(const StepItem& item) const {
+  if (!item.session || item.tokens.empty())
+    return Error{Code::invalid_argument, "step: an item without session or tokens"};
+  for (std::size_t i = 0; i < item.tokens.size(); ++i)
+    if (item.tokens[i] < 0 || item.tokens[i] >= model_.config.vocab)
+      return Error{Code::invalid_argument, "token " + std::to_string(item.tokens[i]) + " at position " +
+                                               std::to_string(i) + " is outside the vocabulary of " +
+                                               std::to_string(model_.config.vocab) + " (0 .. " +
+                                               std::to_string(model_.config.vocab - 1) + ")"};
+  auto length = static_cast<std::int64_t>(item.session->log_.size() + item.tokens.size());
+  if (length > options_.context)
+    return Error{Code::invalid_argument,
+                 "session " + std::to_string(item.session->id_) + " would have " + std::to_string(length) +
+                     " tokens; this engine was opened for a context of " + std::to_string(options_.context)};
+  return ok();
+}
+
 Status Engine::check(std::span<const StepItem> items) const {
   std::int64_t rows = 0;
   std::set<const Session*> seen;
   for (const StepItem& item : items) {
-    if (!item.session || item.tokens.empty())
-      return Error{Code::invalid_argument, "step: an item without session or tokens"};
+    HAL_CHECK(check(item));
     if (!seen.insert(item.session).second)
       return Error{Code::invalid_argument,
                    "step: session " + std::to_string(item.session->id_) + " stands in it twice"};
-    for (std::size_t i = 0; i < item.tokens.size(); ++i)
-      if (item.tokens[i] < 0 || item.tokens[i] >= model_.config.vocab)
-        return Error{Code::invalid_argument, "token " + std::to_string(item.tokens[i]) + " at position " +
-                                                 std::to_string(i) + " is outside the vocabulary of " +
-                                                 std::to_string(model_.config.vocab) + " (0 .. " +
-                                                 std::to_string(model_.config.vocab - 1) + ")"};
     rows += static_cast<std::int64_t>(item.tokens.size());
-    auto length = static_cast<std::int64_t>(item.session->log_.size() + item.tokens.size());
-    if (length > options_.context)
-      return Error{Code::invalid_argument,
-                   "session " + std::to_string(item.session->id_) + " would have " + std::to_string(length) +
-                       " tokens; this engine was opened for a context of " + std::to_string(options_.context)};
   }
   if (items.empty()) return Error{Code::invalid_argument, "step: no items"};
   if (rows > options_.max_rows)
@@ -150,6 +155,7 @@ Status Engine::replay(Session& session) {
 
 Result<std::vector<float>> Engine::feed(Session& session, std::span<const std::int32_t> tokens, WantLogits logits) {
   std::vector<float> all;
+  if (!tokens.empty()) HAL_CHECK(check(StepItem{&session, tokens, logits}));  // before a part of it has run
   const auto chunk = static_cast<std::size_t>(options_.max_rows);
   for (std::size_t done = 0; done < tokens.size(); done += chunk) {
     auto part = tokens.subspan(done, std::min(chunk, tokens.size() - done));

@@ -80,7 +80,8 @@ class Engine {
   // invalid_argument: a token outside [0, vocab), more rows than max_rows, a session twice, context exceeded: nothing
   // has run.
   hal::Result<StepResult> step(std::span<const StepItem> items);
-  // Any number of tokens, in steps of at most max_rows. logits: of the last token, or of all.
+  // Any number of tokens, in steps of at most max_rows. logits: of the last token, or of all. invalid_argument as step,
+  // before the first of them.
   hal::Result<std::vector<float>> feed(Session& session, std::span<const std::int32_t> tokens, WantLogits logits);
 
   // mark: from now on the state of the present length is kept untouched; rollback returns to it by switching slots.
@@ -100,6 +101,7 @@ class Engine {
  private:
   friend class Session;
   Engine(models::Model model, const EngineOptions& options) : model_(std::move(model)), options_(options) {}
+  hal::Status check(const StepItem& item) const;
   hal::Status check(std::span<const StepItem> items) const;
   hal::Status replay(Session& session);
   hal::Result<StepResult> run(std::span<const StepItem> items);

@@ -47,7 +47,7 @@ def measure(tool, python, model, work, threads, rounds, busy):
             with competitors():
                 figures["busy"] = all_sides(tool, python, model, busy_work, threads)
         result["rounds"].append(figures)
-    result["steps"] = steps.measure(tool, model, work, threads)
+    result["steps"] = steps.measure(tool, model, work, tests(work), threads)
     return result
 
 

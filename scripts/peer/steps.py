@@ -24,18 +24,16 @@ def by_op(trace):
     return {op: statistics.median(s.get(op, 0) for s in last) for op in found[-1]} if found else {}
 
 
-def measure(tool, model, work, threads):
-    """{test: {op: seconds}}. Steps of a prefill have at most 256 rows."""
+def measure(tool, model, work, names, threads):
+    """{test: {op: seconds}} of the tests `names`, prefill first. Steps of a prefill have at most 256 rows."""
     say("  where a step's time goes")
-    one, many = f"tg{work['generate']}", f"tg{work['generate']}x{work['parallel']}"
-    tests = {f"pp{work['prompt']}": ["-p", work["prompt"], "-n", 0], one: ["-p", 0, "-n", work["generate"]]}
-    if work["parallel"] > 1:
-        tests[many] = ["-p", 0, "-n", work["generate"], "--parallel", work["parallel"]]
+    arguments = [["-p", work["prompt"], "-n", 0], ["-p", 0, "-n", work["generate"]],
+                 ["-p", 0, "-n", work["generate"], "--parallel", work["parallel"]]]
     result = {}
-    for test, arguments in tests.items():
+    for test, chosen in zip(names, arguments):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "trace.json")
-            run([tool, "bench", model, *arguments, "-t", threads, "-r", 2, "--device", "cpu:0", "--trace", path, "--json"])
+            run([tool, "bench", model, *chosen, "-t", threads, "-r", 2, "--device", "cpu:0", "--trace", path, "--json"])
             with open(path) as f:
                 result[test] = by_op(json.load(f))
     return result

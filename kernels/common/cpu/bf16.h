@@ -76,7 +76,7 @@ SY_INLINE void multiply_pair(DType, const Byte* const (&w)[2], std::uint32_t k, 
                                        store_bf16<5>,  store_bf16<6>,  store_bf16<7>, store_bf16<8>, store_bf16<9>,
                                        store_bf16<10>, store_bf16<11>, store_bf16<12>};
   float out[2 * most_rows * 16];
-  // As in int8.h: the first pass asks for what it comes to, those after it for the next pair, a part each.
+  // The first pass asks for what it comes to, those after it for the next pair, a part each.
   const std::uint64_t group = rows16_bytes(DType::bf16, k), pair = w[1] == w[0] + group ? 2 * group : group;
   const unsigned passes = passes_over(rows, most_rows);
   unsigned count = 0, pass = 0;
@@ -84,9 +84,10 @@ SY_INLINE void multiply_pair(DType, const Byte* const (&w)[2], std::uint32_t k, 
     count = rows_of_pass(rows - first, most_rows);
     const Byte* row[most_rows];
     for (unsigned c = 0; c < count; ++c) row[c] = row_at(first + c);
-    const std::uint64_t part = pass > 0 ? pair + group * (pass - 1) / (passes - 1) : read_ahead_bytes;
-    const Byte* const soon[2] = {w[0] + part, w[1] + part};
-    by_count[count](w, k, row, soon, pass > 0 ? 64 / (passes - 1) + 1 : 64, out);
+    const unsigned parts = pass > 0 ? passes - 1 : 1;
+    const std::uint64_t from = pass > 0 ? pair + group * (pass - 1) / parts : read_ahead_bytes;
+    const Byte* const soon[2] = {w[0] + from, w[1] + from};
+    by_count[count](w, k, row, soon, (64 + parts - 1) / parts, out);
     for (unsigned c = 0; c < count; ++c) emit(first + c, out + c * 16, out + (most_rows + c) * 16);
   }
 }

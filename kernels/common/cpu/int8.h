@@ -5,6 +5,7 @@
 // total) and, with minimums, total = fma(-minimum, scale of the row * sum of the row, total). Integer sums are exact,
 // so a row's result has the same bits whatever rows stand beside it.
 #pragma once
+#include <bit>
 #include <cstddef>
 
 #include "kernels/common/cpu/reading.h"
@@ -195,7 +196,6 @@ SY_INLINE float float_at(const Byte* p) {
   std::memcpy(&x, p, 4);
   return x;
 }
-constexpr int log2_of(int power) { return power == 1 ? 0 : 1 + log2_of(power / 2); }
 SY_INLINE Wide negated(Wide a) { return multiply(splat(-1.0f), a); }
 
 // What the quants of a type are too large by, as they are multiplied.
@@ -217,17 +217,16 @@ struct Blocks {
   SY_METHOD Wide scaled_sum(unsigned c) const {
     return splat(float_at(row[c] + at + offsetof(RoundedBlock, scaled_sum)));
   }
-  // What integer sums over the block start from with quants that are `excess` too large; half: of 16, the first or not.
-  template <int excess>
+  // What integer sums over the block start from with quants that are 2^bits too large; half: of 16, the first or not.
+  template <int bits>
   SY_METHOD WideInt start(unsigned c) const {
-    if constexpr (excess == 0) return splat_int(0);
-    return shift_left(splat_int(word_at(row[c], at + offsetof(RoundedBlock, minus_sum))), log2_of(excess));
+    return shift_left(splat_int(word_at(row[c], at + offsetof(RoundedBlock, minus_sum))), bits);
   }
-  template <int excess>
+  template <int bits>
   SY_METHOD WideInt start_of_half(unsigned c, unsigned half) const {
     const std::int32_t first = word_at(row[c], at + offsetof(RoundedBlock, minus_first));
-    if (half == 0) return shift_left(splat_int(first), log2_of(excess));
-    return shift_left(splat_int(word_at(row[c], at + offsetof(RoundedBlock, minus_sum)) - first), log2_of(excess));
+    if (half == 0) return shift_left(splat_int(first), bits);
+    return shift_left(splat_int(word_at(row[c], at + offsetof(RoundedBlock, minus_sum)) - first), bits);
   }
 };
 
@@ -302,8 +301,13 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
   constexpr std::uint32_t bytes = in.bytes;
   const std::uint32_t pieces = k / in.elements;
   auto block = [&](std::uint32_t b) SY_LAMBDA { return Blocks{row, k + std::uint64_t{b} * sizeof(RoundedBlock)}; };
-  auto start_of = [&](const Blocks& rows)
-                      SY_LAMBDA { return [&](unsigned c) SY_LAMBDA { return rows.start<excess_of(type)>(c); }; };
+  constexpr int excess = excess_of(type), excess_bits = std::countr_zero(static_cast<unsigned>(excess));
+  auto start_of = [&](const Blocks& rows) SY_LAMBDA {
+    return [&](unsigned c) SY_LAMBDA {
+      if constexpr (excess == 0) return splat_int(0);
+      return rows.start<excess_bits>(c);
+    };
+  };
   auto soon = [&](std::uint32_t b, unsigned g) SY_LAMBDA {
     return b < ask.edge ? at[g] + pieces_ahead<type> * bytes : ask.tail[g] + std::uint64_t{b} * bytes;
   };
@@ -375,7 +379,7 @@ SY_INLINE void multiply_rows16(const Byte* const* w, const Soon& ask, std::uint3
           }
           multiply_block<G, C, 4, false>(
               total, scale, rows, 256 * piece + 32 * s + 16 * i,
-              [&](unsigned c) SY_LAMBDA { return rows.start_of_half<excess_of(type)>(c, i); },
+              [&](unsigned c) SY_LAMBDA { return rows.start_of_half<excess_bits>(c, i); },
               [&](unsigned j, unsigned g) SY_LAMBDA {
                 const Words low = load_words(at[g] + in.quants + 64 * (half * 16 + quarter % 2 * 8 + 4 * i + j)),
                             high = load_words(at[g] + in.high + 64 * (half * 8 + 4 * i + j));

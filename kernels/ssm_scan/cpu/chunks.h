@@ -40,7 +40,6 @@ struct Chunk {
   float from_begin[chunk_tokens];           // L[t]
   float pairs[chunk_tokens][chunk_tokens];  // [t][d]: L[t - d, t] (C[t] . B[t - d])
   const float *B[chunk_tokens], *C[chunk_tokens], *x[chunk_tokens];
-  const float *later[chunk_tokens], *later_x[chunk_tokens];  // B and x of the chunk after it
   float dt[chunk_tokens];
 };
 inline void read_chunk(const ScanOf& s, std::int64_t t, std::int64_t count, const float* dt, const float* decays,
@@ -59,9 +58,6 @@ inline void read_chunk(const ScanOf& s, std::int64_t t, std::int64_t count, cons
     k.x[i] = at + s.head * s.p.head_dim + s.first;
     k.B[i] = at + s.group;
     k.C[i] = k.B[i] + std::int64_t{s.p.groups} * s.p.state;
-    const std::int64_t apart = row + chunk_tokens < s.rows ? chunk_tokens * s.width : 0;
-    k.later[i] = k.B[i] + apart;
-    k.later_x[i] = k.x[i] + apart;
   }
   for (int u = 0; u < chunk_tokens; ++u) k.to_end[u] = since[chunk_tokens - 1 - u];
 }
@@ -69,19 +65,19 @@ inline void read_chunk(const ScanOf& s, std::int64_t t, std::int64_t count, cons
 // One chunk of chunk_rows rows of P from `row` on: their state [N][chunk_rows], y of the chunk's first token. Not
 // inlined: its loops need every register.
 static __attribute__((noinline)) void scan_chunk(const Chunk& k, std::int64_t count, std::int64_t row, float skip,
-                                                 std::int64_t N, float* state, float* y, std::int64_t y_width) {
+                                                 std::int64_t N, float* state, std::int64_t x_width, float* y,
+                                                 std::int64_t y_width) {
   vec sum[chunk_tokens][2], dtx[chunk_tokens][2];
+  // Asks for the next chunk's lines of x and y, which lie a stride apart that no processor foresees.
 #pragma GCC unroll 8
   for (int t = 0; t < chunk_tokens; ++t) {
     sum[t][0] = sum[t][1] = vec{};
     for (int i = 0; i < chunk_rows; i += 16) {
       __builtin_prefetch(y + (t + chunk_tokens) * y_width + row + i, 1);
-      __builtin_prefetch(k.later_x[t] + row + i);
+      __builtin_prefetch(k.x[t] + chunk_tokens * x_width + row + i);
     }
   }
   for (std::int64_t n = 0; n < N; ++n) {
-    // Rows lie a stride apart that no processor foresees. C follows B, all of it with one group.
-    __builtin_prefetch(k.later[n % chunk_tokens] + n / chunk_tokens * 16);
     const vec s0 = load(state + n * chunk_rows), s1 = load(state + n * chunk_rows + lanes);
 #pragma GCC unroll 8
     for (int t = 0; t < chunk_tokens; ++t) {
@@ -152,7 +148,7 @@ inline void scan_in_chunks(const ScanOf& s, std::int64_t block, const float* in,
     if (lane == 0) steps_of(s, t, s.rows - t < lanes ? s.rows - t : lanes, dt, decay);
     read_chunk(s, t, count, dt + lane, decay + lane, k);
     for (std::int64_t row = 0; row < block; row += chunk_rows)
-      scan_chunk(k, count, row, s.skip, N, scratch + row * N, y + t * y_width, y_width);
+      scan_chunk(k, count, row, s.skip, N, scratch + row * N, s.width, y + t * y_width, y_width);
   }
   for (std::int64_t row = 0; row < block; row += chunk_rows)
     transpose_matrix(scratch + row * N, chunk_rows, N, chunk_rows, out + row * N, N);

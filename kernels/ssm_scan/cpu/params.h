@@ -5,7 +5,7 @@
 
 namespace switchyard::kernels::ssm_scan {
 
-// C[t] . B[t - d] for d below this, per row t and group; more than any instruction set asks for at once.
+// C[t] . B[t - d] for d below this, per row t and group: a chunk of no instruction set is longer.
 constexpr std::int32_t products_of_row = 8;
 
 struct CpuParams {
