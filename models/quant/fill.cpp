@@ -58,9 +58,6 @@ void Pool::fill(std::span<std::byte> to, std::uint64_t seed) const {
 Memory allocate_pages(std::size_t bytes) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return {};
-#ifdef MADV_HUGEPAGE
-  ::madvise(data, bytes, MADV_HUGEPAGE);
-#endif
   return {{static_cast<std::byte*>(data), bytes},
           std::shared_ptr<const void>(data, [bytes](void* p) { ::munmap(p, bytes); })};
 }
