@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "cli/fleet.h"
+#include "cli/planning.h"
 
 namespace switchyard::cli {
 namespace {
@@ -64,8 +64,11 @@ void print_table(const probes::Machine& machine) {
 
 void add_devices(CLI::App& app, Global& global) {
   CLI::App* verb = app.add_subcommand("devices", "every device, its memory and driver; what is absent and why");
-  verb->callback([&global] {
+  auto out = std::make_shared<std::string>();
+  verb->add_option("-o,--out", *out, "also write the machine to this file, for `switchyard plan --machine` elsewhere");
+  verb->callback([out, &global] {
     Fleet fleet(global);
+    if (!out->empty()) write_text(*out, probes::to_json(fleet.machine()) + "\n");
     global.json ? print_json(fleet.machine()) : print_table(fleet.machine());
   });
 }

@@ -1,7 +1,12 @@
 // switchyard plan MODEL: who gets which layer, in what time, and why.
 #include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
 
 #include "cli/generate.h"
+#include "models/shapes/shapes.h"
+#include "probes/described.h"
 
 namespace switchyard::cli {
 namespace {
@@ -9,35 +14,139 @@ namespace {
 struct Arguments {
   PrecisionArguments precision;
   ModelArguments model;
-  std::string profile, context = "4096", mode = "latency", device, out;
+  std::string profile, machine, context = "4096", mode = "latency", device, out;
   std::int64_t sessions = 1, prompt = 512;
   std::vector<std::string> pins;
   bool explain = false, table = false, strict = false;
 };
 
+// The machine a plan is for: this one, or one from a file.
+struct Target {
+  probes::Machine machine;
+  probes::Profile profile;
+  scheduler::ClaimFunction claim;  // empty: the kernel library's
+};
+
+bool is_described(const std::string& text) {
+  const auto j = nlohmann::json::parse(text, nullptr, false);
+  return j.is_object() && j.value("schema", nlohmann::json()) == "switchyard.described_machine/1";
+}
+
+Target described(const std::string& text) {
+  probes::Described d = check(probes::described_from_json(text));
+  say("for " + d.title + ": described, not measured");
+  return {std::move(d.machine), std::move(d.profile), std::move(d.claim)};
+}
+
+// Empty: the plan is for this machine.
+std::optional<Target> elsewhere(const Arguments& a) {
+  if (a.machine.empty()) {
+    if (a.profile.empty()) return std::nullopt;
+    const std::string text = read_text(a.profile);
+    if (!is_described(text)) return std::nullopt;
+    return described(text);
+  }
+  const std::string text = read_text(a.machine);
+  if (is_described(text)) return described(text);
+  if (a.profile.empty())
+    fail(usage, "--machine " + a.machine + ": add --profile, as measured there with `switchyard profile -o`");
+  Target target{check(probes::machine_from_json(text)), check(probes::load_profile(a.profile)), {}};
+  if (target.profile.machine != probes::key(target.machine))
+    fail(refused, a.profile + " was measured on machine " + target.profile.machine + ", " + a.machine + " is " +
+                      probes::key(target.machine) + " (another chip, driver or memory size)");
+  say("for machine " + probes::key(target.machine) + " of " + a.machine);
+  return target;
+}
+
+scheduler::PlanRequest request_of(const Arguments& a, const models::Model& model, const Target& target,
+                                  scheduler::StageOptions options) {
+  scheduler::PlanRequest request = scheduler::request_for(model, options);
+  request.sessions = a.sessions;
+  request.prompt = a.prompt;
+  request.mode = check(scheduler::mode_from(a.mode));
+  request.strict = a.strict;
+  if (!a.device.empty() && a.device != "auto") request.device = check(probes::resolve(target.machine, a.device)).id;
+  for (const std::string& pin : a.pins)
+    request.pins.push_back(check(scheduler::pin_from(pin, request.units, target.machine)));
+  return request;
+}
+
+// What fits, where and how fast, for contexts, sessions and, of a built-in shape, weight types.
+void run_table(const Arguments& a, const Target& target, scheduler::StageOptions options, const Global& global) {
+  const std::vector<std::int64_t> contexts{4096, 16384, 32768, 65536, 131072}, sessions{1, 2, 4, 8, 16};
+  std::vector<std::string> weights{a.model.weights};
+  if (models::find_shape(a.model.model)) weights = {"q4_k", "q8_0", "bf16"};
+  nlohmann::json rows = nlohmann::json::array();
+  std::string text;
+  for (const std::string& type : weights) {
+    Arguments asked = a;
+    asked.model.weights = type;
+    asked.mode = "throughput";
+    const models::Model model = asked.model.load(true);
+    text += (rows.empty() ? "" : "\n") + model.name + (weights.size() > 1 ? " in " + type : std::string()) +
+            ": memory, tokens/s of all sessions, devices\n";
+    char cell[64];
+    for (const char* head : {"context", "1 session", "2 sessions", "4 sessions", "8 sessions", "16 sessions"}) {
+      std::snprintf(cell, sizeof cell, head == std::string("context") ? "%8s" : "  %-30s", head);
+      text += cell;
+    }
+    text += "\n";
+    for (std::int64_t context : contexts) {
+      std::snprintf(cell, sizeof cell, "%8lld", static_cast<long long>(context));
+      text += cell;
+      for (std::int64_t n : sessions) {
+        progress("planning " + type, static_cast<double>(rows.size()) /
+                                         static_cast<double>(weights.size() * contexts.size() * sessions.size()));
+        options.context = context;
+        asked.sessions = n;
+        const auto plan = check(scheduler::make_plan(target.machine, target.profile,
+                                                     request_of(asked, model, target, options), target.claim));
+        std::set<std::string> used;
+        for (const std::string& id : plan.devices()) used.insert(id);
+        std::string where;
+        for (const std::string& id : used) where += (where.empty() ? "" : "+") + id;
+        rows.push_back({{"weights", type},
+                        {"context", context},
+                        {"sessions", n},
+                        {"fits", plan.fits},
+                        {"bytes", plan.total_bytes},
+                        {"tokens_per_second", plan.fits ? nlohmann::json(plan.tokens_per_second) : nlohmann::json()},
+                        {"devices", used}});
+        const double gb = static_cast<double>(plan.total_bytes) / 1e9;
+        if (plan.fits)
+          std::snprintf(cell, sizeof cell, "%6.2f GB %6.4g/s %s", gb, plan.tokens_per_second, where.c_str());
+        else
+          std::snprintf(cell, sizeof cell, "%6.2f GB does not fit", gb);
+        text += "  " + std::string(cell) + std::string(30 - std::min<std::size_t>(30, std::strlen(cell)), ' ');
+      }
+      text.erase(text.find_last_not_of(' ') + 1);
+      text += "\n";
+    }
+  }
+  progress("", 1.0);
+  const nlohmann::json out{{"schema", "switchyard.plan_table/1"}, {"model", a.model.model}, {"plans", rows}};
+  std::printf("%s", global.json ? (out.dump(2) + "\n").c_str() : text.c_str());
+  if (!a.out.empty()) write_text(a.out, out.dump(2) + "\n");
+}
+
 void run(const Arguments& a, const Global& global) {
   scheduler::StageOptions options;
   options.context = count(a.context);
   a.precision.apply(options);
-  const scheduler::Mode mode = check(scheduler::mode_from(a.mode));
-  check(scheduler::supported(mode));
-  Fleet fleet(global);
-  models::Model model = a.model.load(true);
-  scheduler::PlanRequest request = scheduler::request_for(model, options);
-  request.sessions = a.sessions;
-  request.prompt = a.prompt;
-  request.mode = mode;
-  request.strict = a.strict;
-  if (!a.device.empty() && a.device != "auto") request.device = fleet.open(a.device)->info().id;
-  for (const std::string& pin : a.pins)
-    request.pins.push_back(check(scheduler::pin_from(pin, request.units, fleet.machine())));
-  probes::Profile profile = profile_for(fleet, a.profile, model, options);
-
-  scheduler::Plan plan = check(scheduler::make_plan(fleet.machine(), profile, request));
-  check(scheduler::check(plan, fleet.machine(), profile, request));
+  check(scheduler::supported(check(scheduler::mode_from(a.mode))));
+  std::optional<Target> target = elsewhere(a);
+  std::optional<Fleet> fleet;
+  if (!target) fleet.emplace(global);
+  const models::Model model = a.model.load(true);
+  if (!target) target = Target{fleet->machine(), profile_for(*fleet, a.profile, model, options), {}};
+  if (a.table) return run_table(a, *target, options, global);
+  const scheduler::PlanRequest request = request_of(a, model, *target, options);
+  const scheduler::Plan plan = check(scheduler::make_plan(target->machine, target->profile, request, target->claim));
   const std::string text = to_json(plan);
   if (!a.out.empty()) write_text(a.out, text + "\n");
-  std::printf("%s\n", global.json ? text.c_str() : scheduler::explain(plan).c_str());
+  const std::string reasons = scheduler::explain(plan);
+  std::printf("%s\n", global.json ? text.c_str() : reasons.c_str());
+  if (global.json && a.explain) say(reasons);
   if (!plan.fits) fail(failed, "the plan does not fit: " + plan.shortage);
 }
 
@@ -49,7 +158,11 @@ void add_plan(CLI::App& app, Global& global) {
       app.add_subcommand("plan", "place a model's layers on the devices, with predicted times and reasons");
   a->model.add_to(*verb);
   verb->add_option("--profile", a->profile,
-                   "a profile made by `switchyard profile`; default: this machine's, measured if there is none");
+                   "a profile made by `switchyard profile`, or a described machine; default: this machine's profile, "
+                   "measured if there is none");
+  verb->add_option("--machine", a->machine,
+                   "plan for a machine that is not this one: a file made by `switchyard devices -o` there, with its "
+                   "--profile, or a described machine");
   verb->add_option("--ctx", a->context, "tokens of every session to keep memory for, such as 4096 or 128k")
       ->capture_default_str();
   verb->add_option("--sessions", a->sessions)->check(CLI::PositiveNumber)->capture_default_str();
@@ -58,12 +171,13 @@ void add_plan(CLI::App& app, Global& global) {
       ->capture_default_str();
   verb->add_option("--mode", a->mode, "latency, ttft, throughput, memory (energy is refused: no counters)")
       ->capture_default_str();
-  verb->add_option("--pin", a->pins, "0-11=vulkan:0, head=cpu:0, ...; may be repeated");
+  verb->add_option("--pin", a->pins, "0-11=vulkan:0, experts=cpu:0, head=cpu:0, ...; may be repeated");
   verb->add_option("--device", a->device, "everything there; what it declines goes elsewhere unless --strict");
   a->precision.add_to(*verb);
   verb->add_flag("--strict", a->strict, "with --device or --pin: fail with the ops and reasons instead");
-  verb->add_flag("--table", a->table, "the table (the default without --json)");
-  verb->add_flag("--explain", a->explain, "the table with runners-up and reasons (the default without --json)");
+  verb->add_flag("--explain", a->explain, "the reasons as text: the default; with --json on stderr");
+  verb->add_flag("--table", a->table,
+                 "instead of one plan: what fits, where and how fast, for contexts, sessions and weight types");
   verb->add_option("-o,--out", a->out, "also write the plan as JSON to this file, for `run --plan`");
   verb->callback([a, &global] { run(*a, global); });
 }

@@ -23,11 +23,15 @@ struct Arguments {
 json ran_on(const scheduler::Engine& engine) {
   json list = json::array();
   for (const scheduler::StageReport& s : engine.report()) {
-    json layers = json::array();
-    for (std::int64_t unit = s.first; unit < s.last; ++unit)
-      if (unit > 0 && unit <= engine.model().config.layers) layers.push_back(unit - 1);
+    json layers = json::array(), units = json::array();  // layers: with at least one of their parts here
+    for (std::int64_t unit = s.first; unit < s.last; ++unit) {
+      const std::int64_t layer = models::part_of(engine.model(), unit).layer;
+      if (layer >= 0 && (layers.empty() || layers.back() != layer)) layers.push_back(layer);
+      units.push_back(models::unit_name(engine.model(), unit));
+    }
     list.push_back({{"device", s.device},
                     {"layers", layers},
+                    {"units", units},
                     {"embedding", s.first == 0},
                     {"head", s.last == models::unit_count(engine.model())},
                     {"seconds", s.seconds},

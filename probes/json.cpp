@@ -53,6 +53,8 @@ std::string fingerprint(std::string_view text) {
   return hex(bytes.data(), bytes.size());
 }
 
+hal::Kind kind_from(const std::string& name) { return named<hal::Kind>(name, kinds, "kind"); }
+
 Json to_json_value(const hal::Info& i) {
   Json formats_json = Json::array();
   for (hal::Format f : i.formats) formats_json.push_back(hal::to_string(f));
@@ -93,7 +95,7 @@ hal::Info info_from(const Json& j) {
   i.pci = j.at("pci");
   i.luid = unhex<8>(j.at("luid"));
   i.numa = j.at("numa");
-  i.kind = named<hal::Kind>(j.at("kind"), kinds, "kind");
+  i.kind = kind_from(j.at("kind"));
   for (const Json& f : j.at("formats")) i.formats.push_back(named<hal::Format>(f, formats, "format"));
   i.features = j.at("features").get<std::vector<std::string>>();
   const Json& l = j.at("limits");

@@ -12,6 +12,7 @@ Json to_json_value(const hal::Info& info);
 Json to_json_value(const hal::Absence& absence);
 Json to_json_value(const Door& door);
 // These throw Json::exception; parse() below turns it into an Error.
+hal::Kind kind_from(const std::string& name);
 hal::Info info_from(const Json& j);
 hal::Absence absence_from(const Json& j);
 Door door_from(const Json& j);

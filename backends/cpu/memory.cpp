@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 
 #include "backends/cpu/topology.h"
 
@@ -29,23 +30,43 @@ double seconds_to_touch(std::byte* from, hal::Bytes bytes, hal::Bytes step) {
 }
 
 // Huge pages save address look-ups. Where a virtual machine's host has to find 2 MiB for each of them they come several
-// times slower than small ones, byte for byte, and loading a model takes three times as long; so they are tried on the
-// begin of a large mapping.
-constexpr hal::Bytes tried = 4 * huge_page, worth_a_trial = 8 * tried;
-void ask_for_huge_pages(std::byte* mapped, hal::Bytes bytes) {
-  madvise(mapped, bytes, MADV_HUGEPAGE);
-  if (bytes < worth_a_trial) return;
-  static const double small_seconds = [] {  // of as many bytes in small pages
-    void* p = mmap(nullptr, tried, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) return 0.0;
-    madvise(p, tried, MADV_NOHUGEPAGE);
-    const double seconds = seconds_to_touch(static_cast<std::byte*>(p), tried, page);
-    munmap(p, tried);
+// times slower than small ones, byte for byte, and loading a model takes three times as long. What was used before and
+// given back comes fast, so one trial tells little: the begin of a mapping is one again and again, rarely while they
+// are slow.
+class HugePages {
+ public:
+  void ask_for(std::byte* mapped, hal::Bytes bytes) {
+    const std::lock_guard lock(mutex_);
+    hal::Bytes touched = 0;
+    if (bytes >= tried && until_trial_ <= 0) {
+      madvise(mapped, tried, MADV_HUGEPAGE);
+      wanted_ = seconds_to_touch(mapped, tried, huge_page) <= 2 * small_seconds();
+      until_trial_ = static_cast<std::int64_t>((wanted_ ? 8 : 64) * tried);
+      touched = tried;
+    }
+    until_trial_ -= static_cast<std::int64_t>(bytes);
+    if (bytes > touched) madvise(mapped + touched, bytes - touched, wanted_ ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  }
+
+ private:
+  static constexpr hal::Bytes tried = 4 * huge_page;
+
+  static double small_seconds() {  // of as many bytes in small pages
+    static const double seconds = [] {
+      void* p = mmap(nullptr, tried, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (p == MAP_FAILED) return 0.0;
+      madvise(p, tried, MADV_NOHUGEPAGE);
+      const double taken = seconds_to_touch(static_cast<std::byte*>(p), tried, page);
+      munmap(p, tried);
+      return taken;
+    }();
     return seconds;
-  }();
-  if (seconds_to_touch(mapped, tried, huge_page) > 2 * small_seconds)
-    madvise(mapped + tried, bytes - tried, MADV_NOHUGEPAGE);
-}
+  }
+
+  std::mutex mutex_;
+  bool wanted_ = true;
+  std::int64_t until_trial_ = 0;  // bytes
+};
 
 }  // namespace
 
@@ -69,7 +90,8 @@ hal::Result<std::shared_ptr<HostBuffer>> HostBuffer::make(hal::Bytes bytes, cons
   const hal::Bytes mapped = (std::max<hal::Bytes>(bytes, 1) + unit - 1) / unit * unit;
   void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return refuse("the system refused");
-  if (unit == huge_page) ask_for_huge_pages(static_cast<std::byte*>(p), mapped);
+  static HugePages huge_pages;
+  if (unit == huge_page) huge_pages.ask_for(static_cast<std::byte*>(p), mapped);
   auto buffer = std::shared_ptr<HostBuffer>(new HostBuffer);
   buffer->data_ = static_cast<std::byte*>(p);
   buffer->bytes_ = bytes;

@@ -28,20 +28,15 @@ class Writer {
     std::uint32_t x = no_value;
     for (std::int64_t unit = first; unit < last; ++unit) {
       b_.label(unit_name(model_, unit));
-      if (unit == 0) {
-        x = kernels::embedding::append(b_, constant(model_.embedding), input(Role::tokens), c_.embedding_multiplier);
-        continue;
-      }
-      if (x == no_value) x = input(Role::hidden);
-      if (unit <= c_.layers) {
-        x = layer(x, unit - 1);
-      } else {
-        x = kernels::embedding::append(b_, x, input(Role::logit_rows));
-        x = kernels::rmsnorm::append(b_, x, constant(model_.final_norm), c_.eps);
-        kernels::gemm::Options o;
-        o.scale = 1.0f / c_.logits_scaling;
-        o.activations = shape_.activations;
-        x = kernels::gemm::append(b_, x, constant(model_.head), o);
+      const UnitPart part = part_of(model_, unit);
+      if (x == no_value && part.part != Part::embedding) x = input(Role::hidden);
+      switch (part.part) {
+        case Part::embedding:
+          x = kernels::embedding::append(b_, constant(model_.embedding), input(Role::tokens), c_.embedding_multiplier);
+          break;
+        case Part::mixer: x = mixer(x, part.layer); break;
+        case Part::feed_forward: x = feed_forward(x, model_.layers[static_cast<std::size_t>(part.layer)]); break;
+        case Part::head: x = head(x); break;
       }
     }
     b_.output(x);
@@ -83,12 +78,19 @@ class Writer {
     return b_.state(dtype, dims);
   }
 
-  std::uint32_t layer(std::uint32_t x, std::int64_t i) {
+  std::uint32_t mixer(std::uint32_t x, std::int64_t i) {
     const LayerWeights& w = model_.layers[static_cast<std::size_t>(i)];
-    auto u = kernels::rmsnorm::append(b_, x, constant(w.input_norm), c_.eps);
-    x = c_.kinds[static_cast<std::size_t>(i)] == LayerKind::mamba ? mamba(x, u, w, i) : attention(x, u, w, i);
-    u = kernels::rmsnorm::append(b_, x, constant(w.post_norm), c_.eps);
-    return feed_forward(x, u, w);
+    const auto u = kernels::rmsnorm::append(b_, x, constant(w.input_norm), c_.eps);
+    return c_.kinds[static_cast<std::size_t>(i)] == LayerKind::mamba ? mamba(x, u, w, i) : attention(x, u, w, i);
+  }
+
+  std::uint32_t head(std::uint32_t x) {
+    x = kernels::embedding::append(b_, x, input(Role::logit_rows));
+    x = kernels::rmsnorm::append(b_, x, constant(model_.final_norm), c_.eps);
+    kernels::gemm::Options o;
+    o.scale = 1.0f / c_.logits_scaling;
+    o.activations = shape_.activations;
+    return kernels::gemm::append(b_, x, constant(model_.head), o);
   }
 
   std::uint32_t linear(std::uint32_t x, const Weight& w, const Weight& bias, std::uint32_t residual = no_value) {
@@ -152,7 +154,8 @@ class Writer {
     return linear(kernels::attention::append(b_, in, a), w.o, w.o_bias, x);
   }
 
-  std::uint32_t feed_forward(std::uint32_t x, std::uint32_t u, const LayerWeights& w) {
+  std::uint32_t feed_forward(std::uint32_t x, const LayerWeights& w) {
+    const auto u = kernels::rmsnorm::append(b_, x, constant(w.post_norm), c_.eps);
     std::uint32_t y = x;
     if (c_.experts > 0) {
       auto chosen = kernels::router_topk::append(b_, kernels::gemm::append(b_, u, constant(w.router)),
@@ -184,13 +187,33 @@ class Writer {
 
 }  // namespace
 
-std::int64_t unit_count(const Model& model) { return model.config.layers + 2; }
+namespace {
+
+std::int64_t units_per_layer(const Config& c) { return c.experts > 0 || c.shared_width > 0 ? 2 : 1; }
+
+}  // namespace
+
+std::int64_t unit_count(const Model& model) { return units_per_layer(model.config) * model.config.layers + 2; }
+
+UnitPart part_of(const Model& model, std::int64_t unit) {
+  const std::int64_t each = units_per_layer(model.config);
+  if (unit == 0) return {Part::embedding};
+  if (unit > each * model.config.layers) return {Part::head};
+  return {(unit - 1) % each == 0 ? Part::mixer : Part::feed_forward, (unit - 1) / each};
+}
 
 std::string unit_name(const Model& model, std::int64_t unit) {
-  if (unit == 0) return "embed";
-  if (unit > model.config.layers) return "head";
-  bool mamba = model.config.kinds[static_cast<std::size_t>(unit - 1)] == LayerKind::mamba;
-  return "layer " + std::to_string(unit - 1) + (mamba ? " (mamba)" : " (attention)");
+  const UnitPart part = part_of(model, unit);
+  const char* what = "";
+  switch (part.part) {
+    case Part::embedding: return "embed";
+    case Part::head: return "head";
+    case Part::feed_forward: what = model.config.experts > 0 ? " (experts)" : " (mlp)"; break;
+    case Part::mixer:
+      what = model.config.kinds[static_cast<std::size_t>(part.layer)] == LayerKind::mamba ? " (mamba)" : " (attention)";
+      break;
+  }
+  return "layer " + std::to_string(part.layer) + what;
 }
 
 ModelSegment build_segment(const Model& model, std::int64_t first, std::int64_t last, const StepShape& shape) {
@@ -199,8 +222,9 @@ ModelSegment build_segment(const Model& model, std::int64_t first, std::int64_t 
 
 hal::Bytes state_bytes(const Model& model, std::int64_t unit, std::int64_t context, hal::DType kv) {
   const Config& c = model.config;
-  if (unit == 0 || unit > c.layers) return 0;
-  if (c.kinds[static_cast<std::size_t>(unit - 1)] == LayerKind::mamba)
+  const UnitPart part = part_of(model, unit);
+  if (part.part != Part::mixer) return 0;
+  if (c.kinds[static_cast<std::size_t>(part.layer)] == LayerKind::mamba)
     return static_cast<hal::Bytes>(4 *
                                    (c.ssm_heads * c.ssm_head_dim * c.state + (c.conv_kernel - 1) * c.conv_channels()));
   return 2 * static_cast<hal::Bytes>(context) * hal::row_bytes(kv, c.kv_heads * c.head_dim);

@@ -1,7 +1,8 @@
 // Segments: a range of a Granite hybrid model as ops, for one step of any mix of sequences.
 //
-// A model is a chain of units: 0 embeds, 1 .. layers are the layers, layers + 1 is the head. Any range of units becomes
-// one segment; a range that does not begin with unit 0 takes the hidden rows of the unit before it.
+// A model is a chain of units: the embedding, of every layer its mixer and then its feed-forward part (experts, MLP),
+// where it has one, and the head. Any range of units becomes one segment; a range that does not begin with unit 0 takes
+// the hidden rows of the unit before it.
 #pragma once
 #include "kernels/builder.h"
 #include "models/granite_hybrid/weights.h"
@@ -42,8 +43,16 @@ struct ModelSegment {
   std::vector<Binding> inputs, states, outputs;  // one per segment.inputs, .states, .outputs
 };
 
+enum class Part : std::uint8_t { embedding, mixer, feed_forward, head };
+struct UnitPart {
+  Part part;
+  std::int64_t layer = -1;  // of a mixer or feed-forward part
+};
+
 std::int64_t unit_count(const Model& model);
-std::string unit_name(const Model& model, std::int64_t unit);  // "embed", "layer 3 (mamba)", "head"
+UnitPart part_of(const Model& model, std::int64_t unit);
+// "embed", "layer 3 (mamba)", "layer 3 (experts)", "layer 5 (attention)", "layer 5 (mlp)", "head"
+std::string unit_name(const Model& model, std::int64_t unit);
 
 // Units [first, last). A model loaded without data makes segments that can be claimed and costed, not compiled.
 ModelSegment build_segment(const Model& model, std::int64_t first, std::int64_t last, const StepShape& shape);

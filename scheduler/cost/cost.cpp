@@ -133,7 +133,9 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
   if (by_ops > seconds / 2)
     return Estimate{seconds, How::ops,
                     missing ? std::to_string(missing) + " of " + std::to_string(work.size()) + " ops by roofline" : ""};
-  return Estimate{limit, How::roofline, "measured bandwidth and arithmetic of " + device};
+  const bool described = d->read.with.starts_with("described");
+  return Estimate{limit, How::roofline,
+                  (described ? "described rates of " : "measured bandwidth and arithmetic of ") + device};
 }
 
 hal::Bytes CostModel::resident(const std::string& device, const hal::Segment& segment) {

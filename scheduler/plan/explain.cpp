@@ -39,22 +39,6 @@ std::string percent(double x) {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// "layer 0 (mamba)", "layer 4 (mamba)" -> "layer 0-4 (mamba)"; names that differ elsewhere: "a .. b".
-std::string range(const std::string& a, const std::string& b) {
-  if (a == b) return a;
-  std::size_t front = 0, back = 0;
-  while (front < a.size() && front < b.size() && a[front] == b[front]) ++front;
-  while (front > 0 && is_digit(a[front - 1])) --front;
-  while (back < a.size() - front && back < b.size() - front && a[a.size() - 1 - back] == b[b.size() - 1 - back] &&
-         !is_digit(a[a.size() - 1 - back]))
-    ++back;
-  std::string from = a.substr(front, a.size() - front - back), to = b.substr(front, b.size() - front - back);
-  if (from.empty() || to.empty() || !std::all_of(from.begin(), from.end(), is_digit) ||
-      !std::all_of(to.begin(), to.end(), is_digit))
-    return a + " .. " + b;
-  return a.substr(0, front) + from + "-" + to + a.substr(a.size() - back);
-}
-
 // What a line shows apart from the name.
 std::vector<std::string> cells(const PlannedLayer& l) {
   std::string second =
@@ -64,10 +48,37 @@ std::vector<std::string> cells(const PlannedLayer& l) {
           l.how + (l.detail.empty() ? "" : " (" + l.detail + ")"), second};
 }
 
-std::string kind_of(const std::string& name) {
-  std::string kind;
-  std::copy_if(name.begin(), name.end(), std::back_inserter(kind), [](char c) { return !is_digit(c); });
-  return kind;
+// Units whose names differ in their number only, as one line of the table.
+struct Line {
+  std::string before, after;  // "layer ", " (mamba)"
+  std::vector<std::string> cells;
+  std::vector<std::int64_t> numbers;  // rising
+};
+
+std::string name_of(const Line& line) {
+  std::string ranges;
+  for (std::size_t i = 0, end; i < line.numbers.size(); i = end) {
+    end = i + 1;
+    while (end < line.numbers.size() && line.numbers[end] == line.numbers[end - 1] + 1) ++end;
+    ranges += (i ? ", " : "") + std::to_string(line.numbers[i]);
+    if (end - i > 1) ranges += "-" + std::to_string(line.numbers[end - 1]);
+  }
+  return line.before + ranges + line.after;
+}
+
+std::vector<Line> lines_of(const Plan& plan) {
+  std::vector<Line> lines;
+  for (const PlannedLayer& l : plan.layers) {
+    const auto digit = std::find_if(l.layer.begin(), l.layer.end(), is_digit);
+    const auto end = std::find_if_not(digit, l.layer.end(), is_digit);
+    Line line{{l.layer.begin(), digit}, {end, l.layer.end()}, cells(l), {}};
+    auto same = std::find_if(lines.begin(), lines.end(), [&](const Line& k) {
+      return digit != end && k.before == line.before && k.after == line.after && k.cells == line.cells;
+    });
+    if (same == lines.end()) same = lines.insert(lines.end(), std::move(line));
+    if (digit != end) same->numbers.push_back(std::stoll(std::string(digit, end)));
+  }
+  return lines;
 }
 
 }  // namespace
@@ -78,15 +89,9 @@ std::string explain(const Plan& plan) {
                      " tokens\n";
   if (!plan.fits) text += "DOES NOT FIT: " + plan.shortage + "\n";
   std::vector<std::vector<std::string>> lines{{"layer", "device", "time (each)", "bytes (each)", "how", "runner-up"}};
-  for (std::size_t i = 0; i < plan.layers.size();) {
-    std::size_t end = i + 1;
-    const auto line = cells(plan.layers[i]);
-    while (end < plan.layers.size() && kind_of(plan.layers[end].layer) == kind_of(plan.layers[i].layer) &&
-           cells(plan.layers[end]) == line)
-      ++end;
-    lines.push_back({range(plan.layers[i].layer, plan.layers[end - 1].layer)});
-    lines.back().insert(lines.back().end(), line.begin(), line.end());
-    i = end;
+  for (const Line& line : lines_of(plan)) {
+    lines.push_back({name_of(line)});
+    lines.back().insert(lines.back().end(), line.cells.begin(), line.cells.end());
   }
   text += table(lines);
   for (const Move& m : plan.moves)
@@ -108,6 +113,8 @@ std::string explain(const Plan& plan) {
   std::snprintf(rate, sizeof rate, " (%.4g tokens/s)", plan.tokens_per_second);
   text += rate + std::string("; a prompt of ") + std::to_string(plan.prompt) + " in " +
           milliseconds(plan.prefill_seconds) + "\n";
+  for (const More& m : plan.better_with)
+    text += "with " + gigabytes(m.bytes) + " more in " + m.pool + ": " + percent(m.faster) + " faster\n";
   if (plan.fits)
     text += plan.optimal ? "proven best for these estimates\n"
                          : "no plan is better by more than " + percent(plan.gap) + " for these estimates\n";

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "probes/discover/devices.h"
 #include "scheduler/plan/plan.h"
@@ -14,54 +15,57 @@ std::optional<std::int64_t> number(std::string_view text) {
   return n;
 }
 
-std::optional<std::size_t> unit_of_layer(const std::vector<Unit>& units, std::int64_t layer) {
-  for (std::size_t u = 0; u < units.size(); ++u)
-    if (units[u].layer == layer) return u;
-  return std::nullopt;
+// "mamba" of "layer 3 (mamba)"; empty: the name has no brackets.
+std::string_view kind_of(std::string_view name) {
+  const auto open = name.rfind('(');
+  return open == std::string_view::npos || name.back() != ')' ? std::string_view()
+                                                              : name.substr(open + 1, name.size() - open - 2);
 }
 
 }  // namespace
 
 hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units, const probes::Machine& machine) {
   std::int64_t layers = 0;
-  std::string names;
+  std::string names, kinds;
+  std::set<std::string_view> seen;
   for (const Unit& u : units) {
     layers = std::max(layers, u.layer + 1);
+    const auto kind = kind_of(u.name);
     if (u.layer < 0) names += ", " + u.name;
+    if (!kind.empty() && seen.insert(kind).second) kinds += ", " + std::string(kind);
   }
   auto wrong = [&](const std::string& why) {
     return hal::Error{hal::Code::invalid_argument, "pin '" + std::string(text) + "': " + why + "; there are layers 0-" +
-                                                       std::to_string(layers - 1) + names + ", all"};
+                                                       std::to_string(layers - 1) + names + kinds + ", all"};
   };
   auto equals = text.rfind('=');
   if (units.empty() || equals == std::string_view::npos || equals == 0 || equals + 1 == text.size())
     return wrong("expected UNITS=DEVICE");
   std::string_view who = text.substr(0, equals);
   HAL_TRY(probes::Choice choice, probes::resolve(machine, text.substr(equals + 1)));
-  Pin pin{0, units.size() - 1, choice.id};
-  if (who == "all") return pin;
-  auto dash = who.find('-');
-  auto from = number(who.substr(0, dash)), to = dash == std::string_view::npos ? from : number(who.substr(dash + 1));
-  if (from && to) {
-    auto first = unit_of_layer(units, *from), last = unit_of_layer(units, *to);
-    if (!first || !last || *first > *last) return wrong("no such layers");
-    pin.first = *first;
-    pin.last = *last;
+  Pin pin{{}, choice.id};
+  auto add_where = [&](auto wanted) {
+    for (std::size_t u = 0; u < units.size(); ++u)
+      if (wanted(units[u])) pin.units.push_back(u);
+    return !pin.units.empty();
+  };
+  if (who == "all") {
+    add_where([](const Unit&) { return true; });
     return pin;
   }
-  int found = 0;
-  for (bool whole : {true, false}) {
-    for (std::size_t u = 0; u < units.size() && (whole || !found); ++u) {
-      std::string_view name = units[u].name;
-      if ((whole ? name : name.substr(0, name.find(' '))) != who) continue;
-      if (!whole && std::count_if(units.begin(), units.end(),
-                                  [&](const Unit& v) { return v.name.substr(0, v.name.find(' ')) == who; }) > 1)
-        return wrong("more than one unit is called so");
-      pin.first = pin.last = u;
-      ++found;
-    }
-    if (found) return pin;
+  const auto dash = who.find('-');
+  const auto from = number(who.substr(0, dash)),
+             to = dash == std::string_view::npos ? from : number(who.substr(dash + 1));
+  if (from && to) {
+    if (*from > *to || *to >= layers) return wrong("no such layers");
+    if (add_where([&](const Unit& u) { return u.layer >= *from && u.layer <= *to; })) return pin;
+    return wrong("no such layers");
   }
+  if (add_where([&](const Unit& u) { return u.name == who; })) return pin;
+  if (add_where([&](const Unit& u) { return !kind_of(u.name).empty() && kind_of(u.name) == who; })) return pin;
+  add_where([&](const Unit& u) { return std::string_view(u.name).substr(0, u.name.find(' ')) == who; });
+  if (pin.units.size() > 1) return wrong("more than one unit is called so");
+  if (pin.units.size() == 1) return pin;
   return wrong("no such unit");
 }
 

@@ -43,25 +43,30 @@ std::vector<std::string> Plan::devices() const {
 namespace {
 
 // The best other device for one unit while the others stay, and what speaks against it.
-std::optional<RunnerUp> runner_up(const Problem& p, const Chain& c, const Placement& x, std::size_t u, Mode mode) {
-  auto around = [&](std::size_t d) {
-    return c.cost_at(u, d) + (u ? c.move_at(u, x[u - 1], d) : c.enter[d]) +
-           (u + 1 < x.size() ? c.move_at(u + 1, d, x[u + 1]) : c.leave[d]);
+std::optional<RunnerUp> runner_up(const Problem& p, const Posed& posed, const Placement& x, std::size_t u, Mode mode) {
+  const Chain& c = posed.chain;
+  auto place = [&](std::size_t v) { return v < x.size() ? c.units[v][x[v]].place : c.host(); };
+  auto around = [&](std::size_t i) {
+    const Option& o = c.units[u][i];
+    return o.cost + c.move(u, u ? place(u - 1) : c.host(), o.place) + c.move(u + 1, o.place, place(u + 1));
   };
   std::size_t best = x[u];
-  for (std::size_t d = 0; d < c.devices; ++d)
-    if (d != x[u] && c.cost_at(u, d) < never && (best == x[u] || around(d) < around(best))) best = d;
+  for (std::size_t i = 0; i < c.units[u].size(); ++i)
+    if (i != x[u] && (best == x[u] || around(i) < around(best))) best = i;
   if (best == x[u]) return std::nullopt;
   const bool prefill = mode == Mode::ttft;
-  auto seconds = [&](std::size_t d) { return (prefill ? p.places[u][d].prefill : p.places[u][d].decode).seconds; };
-  RunnerUp r{p.devices[best]->info.id, seconds(best), ""};
+  auto seconds = [&](std::size_t i) {
+    const Place& at = p.places[u][posed.devices[u][i]];
+    return (prefill ? at.prefill : at.decode).seconds;
+  };
+  RunnerUp r{p.devices[posed.devices[u][best]]->info.id, seconds(best), ""};
   double more = around(best) - around(x[u]);
   Placement y = x;
   y[u] = best;
-  auto used = bytes_of(c, y);
-  for (std::size_t i = 0; i < c.pools && r.why.empty(); ++i)
-    if (used[i] > c.capacity[i])
-      r.why = "would take " + gigabytes(static_cast<hal::Bytes>(used[i] - c.capacity[i])) + " more than " +
+  auto taken = taken_by(c, y);
+  for (std::size_t i = 0; i < c.rows() && r.why.empty(); ++i)
+    if (taken[i] > c.limit[i])
+      r.why = "would take " + gigabytes(static_cast<hal::Bytes>(taken[i] - c.limit[i])) + " more than " +
               p.rows[i].name + " has";
   if (!r.why.empty()) return r;
   if (mode == Mode::memory) {
@@ -81,10 +86,14 @@ std::optional<RunnerUp> runner_up(const Problem& p, const Chain& c, const Placem
 
 // One device for all, if that is within `simple_enough` of the best: fewer parts, for less than measurements can tell
 // apart.
-void prefer_one_device(const Chain& chain, ChainResult& solved) {
+void prefer_one_device(const Posed& posed, ChainResult& solved) {
+  const Chain& chain = posed.chain;
   ChainResult simple = solved;
   for (std::size_t d = 0; d < chain.devices; ++d) {
-    Placement x(chain.units, d);
+    Placement x;
+    for (std::size_t u = 0; u < chain.units.size(); ++u)
+      if (auto option = posed.option_on(u, d)) x.push_back(*option);
+    if (x.size() < chain.units.size()) continue;
     double cost = cost_of(chain, x);
     if (cost <= solved.cost * (1 + simple_enough) && fits(chain, x) &&
         (simple.placement == solved.placement || cost < simple.cost)) {
@@ -96,8 +105,28 @@ void prefer_one_device(const Chain& chain, ChainResult& solved) {
   solved = simple;
 }
 
+// What would have to change for the next better plan: of every pool that binds, the smallest step up that pays.
+std::vector<More> better_with(const Problem& p, const Chain& chain, const ChainResult& solved) {
+  constexpr double worth_it = 0.02, steps[] = {0.05, 0.1, 0.25, 0.5, 1}, effort = 0.2;
+  std::vector<More> found;
+  for (std::size_t r = 0; r < chain.rows() && !solved.price.empty(); ++r) {
+    if (solved.price[r] <= 0) continue;
+    for (double step : steps) {
+      Chain larger = chain;
+      const auto more = static_cast<std::int64_t>(step * static_cast<double>(chain.limit[r]));
+      larger.limit[r] += more;
+      const ChainResult other = solve(larger, {effort, &solved});
+      const double faster = other.fits ? 1 - other.cost / solved.cost : 0;
+      if (faster < worth_it) continue;
+      found.push_back({p.rows[r].name, static_cast<hal::Bytes>(more), faster});
+      break;
+    }
+  }
+  return found;
+}
+
 void write_memory(const Problem& p, const Chain& c, const Placement& x, Plan& plan) {
-  auto used = bytes_of(c, x);
+  auto used = taken_by(c, x);
   for (std::size_t r = 0; r < p.rows.size(); ++r) {
     auto bytes = static_cast<hal::Bytes>(used[r]);
     plan.pools.push_back({p.rows[r].name, bytes, p.rows[r].capacity, p.rows[r].within});
@@ -114,12 +143,13 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
                             const ClaimFunction& claim) {
   CostModel cost(profile);
   HAL_TRY(Problem p, pose(machine, cost, request, claim));
-  Chain chain = p.chain(cost, request, request.mode, true);
-  ChainResult solved = solve(chain);
+  const Posed posed = p.chain(cost, request, request.mode, true);
+  ChainResult solved = solve(posed.chain);
   if (solved.placement.empty())
     return hal::Error{hal::Code::internal, "a unit without a device passed the check for one"};
-  if (solved.fits && request.mode != Mode::memory) prefer_one_device(chain, solved);
-  const Placement& x = solved.placement;
+  if (solved.fits && request.mode != Mode::memory) prefer_one_device(posed, solved);
+  std::vector<std::size_t> x;  // a device per unit
+  for (std::size_t u = 0; u < request.units.size(); ++u) x.push_back(posed.devices[u][solved.placement[u]]);
 
   Plan plan;
   plan.model = request.model;
@@ -132,7 +162,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
   plan.fits = solved.fits;
   plan.step_rows = p.step.rows;
   plan.step_past = p.step.past;
-  write_memory(p, chain, x, plan);
+  write_memory(p, posed.chain, solved.placement, plan);
   if (solved.fits != plan.shortage.empty())
     return hal::Error{hal::Code::internal, "the plan and its memory do not agree: " + plan.shortage};
 
@@ -142,11 +172,11 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
     const Estimate& e = prefill ? place.prefill : place.decode;
     PlannedLayer layer{
         request.units[u].name, p.devices[x[u]]->info.id, e.seconds, place.bytes, to_string(e.how), e.detail, {}, {}};
-    layer.runner_up = runner_up(p, chain, x, u, request.mode);
+    layer.runner_up = runner_up(p, posed, solved.placement, u, request.mode);
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const auto& refusals = p.places[u][d].refusals;
       layer.refused.insert(layer.refused.end(), refusals.begin(), refusals.end());
-      if (refusals.empty() && d != x[u] && chain.cost_at(u, d) == never)
+      if (refusals.empty() && d != x[u] && !posed.option_on(u, d))
         layer.refused.push_back({p.devices[d]->info.id, "pinned", "asked to run on " + layer.device});
     }
     plan.layers.push_back(std::move(layer));
@@ -170,9 +200,10 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
   plan.objective_bound = std::isfinite(solved.bound) ? solved.bound : solved.cost;
   plan.lower_bound_seconds = plan.objective_bound;
   if (request.mode == Mode::memory)
-    shortest_path(p.chain(cost, request, Mode::latency, true), {}, &plan.lower_bound_seconds);
+    plan.lower_bound_seconds = least_cost(p.chain(cost, request, Mode::latency, true).chain);
   plan.gap = plan.fits && solved.cost > 0 ? std::max(0.0, (solved.cost - plan.objective_bound) / solved.cost) : 0;
   plan.optimal = solved.optimal;
+  if (plan.fits && request.mode != Mode::memory) plan.better_with = better_with(p, posed.chain, solved);
   HAL_CHECK(check(plan, machine, profile, request, claim));
   return plan;
 }

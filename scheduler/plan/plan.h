@@ -1,9 +1,8 @@
-// Plan: who gets what and why. Made from a machine, a profile and a model's units; kept as JSON ("switchyard.plan/1",
+// Plan: who gets what and why. Made from a machine, a profile and a model's units; kept as JSON ("switchyard.plan/2",
 // sorted keys); bound to model and machine. Every plan made or loaded passes check().
 //
-// What is counted per device: a unit's weights as the device holds them, its state for all sessions at the context (and
-// one spare slot), and once per device used the largest scratch of any unit. Weights that two units share are counted
-// twice.
+// What is counted per device: a unit's weights as the device holds them, its state for all sessions at the context, and
+// once per device used the largest scratch of any unit. Weights that two units share are counted twice.
 #pragma once
 #include <functional>
 #include <optional>
@@ -15,12 +14,13 @@
 
 namespace switchyard::scheduler {
 
-// A part of the chain that is placed as one: the embedding, a layer, the head.
+// A part of the chain that is placed as one: the embedding, a layer's mixer or feed-forward part, the head.
 struct Unit {
   std::string name;         // "layer 3 (mamba)"
   std::int64_t layer = -1;  // its number, for pins; -1: not a layer
   hal::Segment segment;     // constants need no data
   hal::Bytes state = 0;     // of one session at the context, in bytes
+  hal::Bytes zeros = 0;     // what state takes besides those of the sessions: the slot that every session starts from
 };
 
 // latency: one session's next token. throughput: a step with one row of every session. ttft: a prompt of one session.
@@ -30,13 +30,14 @@ const char* to_string(Mode mode);
 hal::Result<Mode> mode_from(std::string_view name);  // invalid_argument lists the modes
 hal::Status supported(Mode mode);                    // unsupported: no profile has the numbers it needs
 
-// Units [first, last] by position in the chain go to `device`.
+// These units, by position in the chain, go to `device`.
 struct Pin {
-  std::size_t first = 0, last = 0;
+  std::vector<std::size_t> units;
   std::string device;  // a door's id
 };
-// "0-11=vulkan:0", "3=cpu", "head=cpu:0", "layer 3 (mamba)=cpu", "all=auto": numbers are layers; a name is a unit's, or
-// its first word where that is unique. The device as probes::resolve takes it. invalid_argument names the units there
+// "0-11=vulkan:0", "3=cpu", "head=cpu:0", "layer 3 (mamba)=cpu", "experts=cpu", "all=auto": numbers are layers with all
+// their parts; a name is a unit's, its first word where that is unique, or the word in brackets, of every unit that has
+// it. The device as probes::resolve takes it. invalid_argument names the units there
 // are.
 hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units, const probes::Machine& machine);
 
@@ -82,6 +83,13 @@ struct Move {
   std::string how;
 };
 
+// So much more memory in a pool would allow a plan that is better by this share of the objective.
+struct More {
+  std::string pool;
+  hal::Bytes bytes = 0;
+  double faster = 0;
+};
+
 struct Plan {
   std::string model, machine;  // machine: probes::key()
   std::uint64_t model_hash = 0;
@@ -98,6 +106,7 @@ struct Plan {
   bool optimal = false;                       // proven for the estimated costs
   std::vector<PlannedLayer> layers;
   std::vector<Move> moves;
+  std::vector<More> better_with;  // of the full pools, the least that is worth it
 
   std::vector<std::string> devices() const;  // one per unit
 };

@@ -6,7 +6,7 @@ namespace switchyard::scheduler {
 namespace {
 
 using Json = nlohmann::json;
-constexpr std::string_view schema = "switchyard.plan/1";
+constexpr std::string_view schema = "switchyard.plan/2";
 
 std::string hash_text(std::uint64_t hash) {
   char text[20];
@@ -60,6 +60,7 @@ Plan read(const Json& j) {
   for (const Json& l : j.at("layers")) p.layers.push_back(layer_from(l));
   for (const Json& m : j.at("moves"))
     p.moves.push_back({m.at("before"), m.at("from"), m.at("to"), m.at("bytes"), m.at("seconds"), m.at("how")});
+  for (const Json& b : j.at("better_with")) p.better_with.push_back({b.at("pool"), b.at("bytes"), b.at("faster")});
   return p;
 }
 
@@ -88,7 +89,8 @@ std::string to_json(const Plan& p) {
          {"gap", p.gap},
          {"optimal", p.optimal},
          {"layers", Json::array()},
-         {"moves", Json::array()}};
+         {"moves", Json::array()},
+         {"better_with", Json::array()}};
   for (const PoolUse& u : p.pools) {
     Json pool{{"pool", u.pool}, {"bytes", u.bytes}, {"capacity", u.capacity}};
     if (!u.within.empty()) pool["within"] = u.within;
@@ -102,6 +104,8 @@ std::string to_json(const Plan& p) {
                           {"bytes", m.bytes},
                           {"seconds", m.seconds},
                           {"how", m.how}});
+  for (const More& m : p.better_with)
+    j["better_with"].push_back({{"pool", m.pool}, {"bytes", m.bytes}, {"faster", m.faster}});
   return j.dump(1) + "\n";
 }
 

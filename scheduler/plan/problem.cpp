@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "kernels/library.h"
 
@@ -78,11 +79,10 @@ hal::Status set_pins(const PlanRequest& request, Problem& p) {
   };
   for (const Pin& pin : request.pins) {
     HAL_TRY(std::int64_t d, index(pin.device));
-    if (pin.first > pin.last || pin.last >= request.units.size())
-      return hal::Error{hal::Code::invalid_argument, "pin of units " + std::to_string(pin.first) + " to " +
-                                                         std::to_string(pin.last) + " of " +
-                                                         std::to_string(request.units.size())};
-    for (std::size_t u = pin.first; u <= pin.last; ++u) {
+    for (std::size_t u : pin.units) {
+      if (u >= request.units.size())
+        return hal::Error{hal::Code::invalid_argument,
+                          "pin of unit " + std::to_string(u) + " of " + std::to_string(request.units.size())};
       if (p.pinned[u] >= 0 && p.pinned[u] != d)
         return hal::Error{hal::Code::invalid_argument, request.units[u].name + " is pinned to both " +
                                                            p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id +
@@ -133,32 +133,55 @@ Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t 
   return e;
 }
 
-Chain Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const {
-  Chain c;
-  c.resize(places.size(), devices.size(), rows.size());
+std::optional<std::size_t> Posed::option_on(std::size_t unit, std::size_t device) const {
+  const auto& on = devices[unit];
+  const auto found = std::find(on.begin(), on.end(), device);
+  if (found == on.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - on.begin());
+}
+
+Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const {
+  Posed posed;
+  Chain& c = posed.chain;
   const bool prefill = mode == Mode::ttft, memory = mode == Mode::memory;
-  for (std::size_t r = 0; r < rows.size(); ++r) c.capacity[r] = static_cast<std::int64_t>(rows[r].capacity);
-  for (std::size_t d = 0; d < devices.size(); ++d) {
-    for (auto r : rows_of[d]) c.fixed[d * rows.size() + r] = static_cast<std::int64_t>(fixed[d]);
-    auto at = static_cast<std::int64_t>(d);
-    // In the memory mode time only breaks ties.
-    double scale = memory ? 1e-9 : 1;
-    c.enter[d] = scale * move(cost, request, 0, -1, at, prefill).seconds;
-    c.leave[d] = scale * move(cost, request, places.size(), at, -1, prefill).seconds;
-    for (std::size_t u = 0; u < places.size(); ++u) {
+  const double scale = memory ? 1e-9 : 1;  // in the memory mode time only breaks ties
+  c.places = c.devices = devices.size();
+  for (const Row& row : rows) c.limit.push_back(static_cast<std::int64_t>(row.capacity));
+  auto takes = [&](std::size_t d, hal::Bytes bytes) {
+    std::vector<std::int64_t> of(rows.size(), 0);
+    for (auto r : rows_of[d]) of[r] = static_cast<std::int64_t>(bytes);
+    return of;
+  };
+  for (std::size_t d = 0; d < devices.size(); ++d) c.fixed.push_back(takes(d, fixed[d]));
+  for (std::size_t u = 0; u < places.size(); ++u) {
+    c.units.emplace_back();
+    posed.devices.emplace_back();
+    for (std::size_t d = 0; d < devices.size(); ++d) {
       const Place& place = places[u][d];
-      for (auto r : rows_of[d]) c.bytes_at(u, d, r) = static_cast<std::int64_t>(place.bytes);
-      for (std::size_t e = 0; u && e < devices.size(); ++e)
-        c.move_at(u, e, d) = scale * move(cost, request, u, static_cast<std::int64_t>(e), at, prefill).seconds;
-      if (!place.possible ||
-          (with_pins && pinned[u] >= 0 && pinned[u] != at && places[u][static_cast<std::size_t>(pinned[u])].possible))
+      if (!place.possible || (with_pins && pinned[u] >= 0 && pinned[u] != static_cast<std::int64_t>(d) &&
+                              places[u][static_cast<std::size_t>(pinned[u])].possible))
         continue;
-      double share =
+      const double share =
           static_cast<double>(place.bytes) / std::max(1.0, static_cast<double>(rows[rows_of[d].front()].capacity));
-      c.cost_at(u, d) = (memory ? share : 0) + scale * (prefill ? place.prefill : place.decode).seconds;
+      c.units[u].push_back({(memory ? share : 0) + scale * (prefill ? place.prefill : place.decode).seconds, d,
+                            std::uint64_t{1} << d, takes(d, place.bytes)});
+      posed.devices[u].push_back(d);
     }
   }
-  return c;
+  std::map<double, std::size_t> tables;  // by the bytes that cross
+  for (std::size_t u = 0; u <= places.size(); ++u) {
+    const double bytes = border_bytes(request, u, prefill ? Step{chunk, 1, 0, 1} : step);
+    auto [table, fresh] = tables.try_emplace(bytes, c.moves.size());
+    c.border.push_back(table->second);
+    if (!fresh) continue;
+    auto& costs = c.moves.emplace_back().cost;
+    for (std::size_t from = 0; from <= c.places; ++from)
+      for (std::size_t to = 0; to <= c.places; ++to) {
+        auto device = [&](std::size_t k) { return k == c.host() ? std::int64_t{-1} : static_cast<std::int64_t>(k); };
+        costs.push_back(scale * move(cost, request, u, device(from), device(to), prefill).seconds);
+      }
+  }
+  return posed;
 }
 
 hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
@@ -198,7 +221,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
       bool one_sequence = false;
       place.refusals = consider(info, unit.segment, ask, place, one_sequence);
       place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) +
-                    unit.state * static_cast<hal::Bytes>(request.sessions + 1);
+                    unit.state * static_cast<hal::Bytes>(request.sessions) + unit.zeros;
       Step step = p.step;
       if (one_sequence) step.rows = step.sequences = step.logits = 1;
       auto decode = cost.unit(info.id, unit.segment, step), whole = cost.unit(info.id, unit.segment, prefill);

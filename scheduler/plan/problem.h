@@ -1,8 +1,8 @@
 // A request as numbers: what every unit costs and takes on every device, and why some are refused. Internal to plan/.
 #pragma once
 #include "scheduler/cost/cost.h"
-#include "scheduler/plan/chain.h"
 #include "scheduler/plan/plan.h"
+#include "scheduler/solve/chain.h"
 
 namespace switchyard::scheduler {
 
@@ -18,6 +18,15 @@ struct Row {  // of the memory ledger
   hal::Bytes capacity = 0;
 };
 
+// A problem as a chain, and the device each option of each unit stands for.
+struct Posed {
+  Chain chain;
+  std::vector<std::vector<std::size_t>> devices;  // [unit][option]
+
+  // The unit's option on a device; none: refused, or pinned elsewhere.
+  std::optional<std::size_t> option_on(std::size_t unit, std::size_t device) const;
+};
+
 struct Problem {
   std::vector<const probes::Door*> devices;
   std::vector<Row> rows;
@@ -30,7 +39,7 @@ struct Problem {
 
   Estimate move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to,
                 bool prefill) const;
-  Chain chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const;
+  Posed chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const;
 };
 
 // Bytes of hidden rows (or tokens, or logits) that cross the border before `unit`; unit == units: after the last.

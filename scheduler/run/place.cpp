@@ -7,11 +7,12 @@ using namespace hal;
 std::vector<Unit> units_of(const models::Model& model, const StageOptions& options) {
   std::vector<Unit> units;
   const models::StepShape shape = step_shape(options);
+  const std::int64_t tokens = shape.pages_per_sequence * shape.page_size;
   for (std::int64_t u = 0; u < models::unit_count(model); ++u) {
-    const bool layer = u > 0 && u <= model.config.layers;
-    units.push_back({models::unit_name(model, u), layer ? u - 1 : -1,
-                     models::build_segment(model, u, u + 1, shape).segment,
-                     models::state_bytes(model, u, options.context, options.kv)});
+    const hal::Bytes state = models::state_bytes(model, u, tokens, options.kv);
+    const bool recurrent = state == models::state_bytes(model, u, 0, options.kv);
+    units.push_back({models::unit_name(model, u), models::part_of(model, u).layer,
+                     models::build_segment(model, u, u + 1, shape).segment, state, recurrent ? state : 0});
   }
   return units;
 }
@@ -37,7 +38,9 @@ Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probe
     HAL_TRY(DeviceRef device, devices.open(id));
     opened.push_back(std::move(device));
   }
-  return Engine::open(std::move(model), std::move(opened), options);
+  EngineOptions planned = options;
+  if (planned.sessions == 0) planned.sessions = plan.sessions;
+  return Engine::open(std::move(model), std::move(opened), planned);
 }
 
 }  // namespace switchyard::scheduler

@@ -78,7 +78,11 @@ Status Stage::open() {
     has_pages_ = has_pages_ || is_page(s.binding.role);
     states_.push_back(s);
   }
-  return reserve_slots(first_slots);
+  if (options_.sessions == 0) return reserve_slots(first_slots);
+  HAL_CHECK(reserve_slots(options_.sessions + 1));
+  for (StateBuffer& s : states_)
+    if (is_page(s.binding.role)) HAL_CHECK(grow(s, options_.sessions * step_shape(options_).pages_per_sequence));
+  return ok();
 }
 
 Result<Stage::Compiled*> Stage::compiled(std::int64_t rows, std::int64_t logits) {
@@ -108,7 +112,7 @@ Status Stage::ensure(BufferRef& buffer, Bytes bytes, Memory memory, const char* 
 
 Status Stage::grow(StateBuffer& state, std::int64_t count) {
   if (count <= state.count) return ok();
-  std::int64_t now = std::max(count, state.count * 2);
+  const std::int64_t now = options_.sessions ? count : std::max(count, state.count * 2);
   HAL_TRY(BufferRef bigger, device_->allocate({state.unit * static_cast<Bytes>(now), Memory::device, "state"}));
   std::vector<Command> commands;
   if (state.buffer) {

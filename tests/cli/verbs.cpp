@@ -123,7 +123,7 @@ TEST_F(Cli, APlanIsAFileThatRunTakesAndAnotherModelDoesNot) {
   auto p =
       tool("plan " + model() + sim + " --pin 0-1=sim:kernel --pin head=cpu:0 --ctx 64 --json -o " + file("plan.json"));
   ASSERT_EQ(p.code, 0) << p.err;
-  EXPECT_EQ(p.data()["schema"], "switchyard.plan/1");
+  EXPECT_EQ(p.data()["schema"], "switchyard.plan/2");
   auto r = tool("run " + model() + sim + " --tokens 1,2,3 -n 4 --ctx 64 --json --plan " + file("plan.json"));
   ASSERT_EQ(r.code, 0) << r.err;
   EXPECT_GE(r.data()["ran_on"].size(), 2u);

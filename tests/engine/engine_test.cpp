@@ -156,8 +156,9 @@ TEST(Engine, ASessionMovesBetweenDevicesMidStream) {
 TEST(Engine, OneModelSpreadOverDevices) {
   auto g = golden("moe-hybrid-g2-f32");
   auto cpu = open_device("cpu:0"), kernel = open_device("sim:kernel", sims), graph = open_device("sim:graph", sims);
-  auto engine = open_engine("moe-hybrid-g2-f32", {kernel, cpu, cpu, graph, graph, kernel, cpu, cpu});
-  EXPECT_EQ(engine->report().size(), 5u);
+  auto engine = open_engine("moe-hybrid-g2-f32",
+                            {kernel, cpu, cpu, cpu, graph, graph, graph, kernel, kernel, graph, cpu, kernel, cpu, cpu});
+  EXPECT_EQ(engine->report().size(), 8u);
   auto session = session_of(*engine);
   auto logits = feed(*engine, *session, g.tokens(64), WantLogits::all);
   EXPECT_LT(test::logits_error(g, 64, logits, 320), 1e-4);

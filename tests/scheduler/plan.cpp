@@ -39,7 +39,7 @@ TEST(Plan, SmallModelGoesWhereItIsFastestAndIsProven) {
   EXPECT_DOUBLE_EQ(plan->lower_bound_seconds, plan->step_seconds);
   EXPECT_EQ(plan->moves.size(), 2u);
   std::string text = explain(*plan);
-  for (const char* word : {"layer 1-3 (mamba)", "layer 4 (attention)", "vulkan:1", "opencl:0", "roofline",
+  for (const char* word : {"layer 1-3, 5-7 (mamba)", "layer 0, 4 (attention)", "vulkan:1", "opencl:0", "roofline",
                            "proven best", "memory host: ", "of 7.00 GB"})
     EXPECT_NE(text.find(word), std::string::npos) << word << "\n" << text;
 }
@@ -194,12 +194,14 @@ TEST(Plan, PinsByNumberNameAndAll) {
     auto pin = pin_from(text, request.units, p.machine);
     ASSERT_FALSE(pin) << text;
     EXPECT_EQ(pin.error().code, hal::Code::invalid_argument) << text;
-    EXPECT_NE(pin.error().message.find("layers 0-7, embed, head"), std::string::npos) << pin.error().message;
+    EXPECT_NE(pin.error().message.find("layers 0-7, embed, head, attention, mamba, all"), std::string::npos)
+        << pin.error().message;
   }
   EXPECT_EQ(pin_from("3=gpu7", request.units, p.machine).error().code, hal::Code::not_found);
-  EXPECT_EQ(pin_from("layer 3 (mamba)=cpu", request.units, p.machine)->first, 4u);
-  EXPECT_EQ(pin_from("all=cpu", request.units, p.machine)->last, 9u);
-  request.pins.push_back({1, 1, "vulkan:0"});
+  EXPECT_EQ(pin_from("layer 3 (mamba)=cpu", request.units, p.machine)->units, std::vector<std::size_t>{4});
+  EXPECT_EQ(pin_from("attention=cpu", request.units, p.machine)->units, (std::vector<std::size_t>{1, 5}));
+  EXPECT_EQ(pin_from("all=cpu", request.units, p.machine)->units.size(), 10u);
+  request.pins.push_back({{1}, "vulkan:0"});
   auto both = make_plan(p.machine, p.profile, request, take_all);
   ASSERT_FALSE(both);
   EXPECT_NE(both.error().message.find("pinned to both"), std::string::npos);
@@ -246,7 +248,7 @@ TEST(Plan, JsonThereAndBackAndWhatIsRefused) {
   ASSERT_TRUE(back) << hal::describe(back.error());
   EXPECT_EQ(to_json(*back), text);
   for (const char* field :
-       {"\"schema\": \"switchyard.plan/1\"", "\"total_bytes\"", "\"pool\"", "\"capacity\"", "\"step_seconds\"",
+       {"\"schema\": \"switchyard.plan/2\"", "\"total_bytes\"", "\"pool\"", "\"capacity\"", "\"step_seconds\"",
         "\"lower_bound_seconds\"", "\"gap\"", "\"optimal\"", "\"layer\"", "\"runner_up\"", "\"refused\"", "\"how\""})
     EXPECT_NE(text.find(field), std::string::npos) << field;
   auto refused = [&](const std::string& from, const std::string& to, const std::string& word) {
@@ -258,7 +260,7 @@ TEST(Plan, JsonThereAndBackAndWhatIsRefused) {
     ASSERT_FALSE(loaded) << word;
     EXPECT_NE(loaded.error().message.find(word), std::string::npos) << loaded.error().message;
   };
-  refused("switchyard.plan/1", "switchyard.plan/9", "switchyard.plan/9");
+  refused("switchyard.plan/2", "switchyard.plan/9", "switchyard.plan/9");
   refused("abcdef0123456789", "abcdef0123456780", "was made for model sample");
   refused("\"hash\": \"abcdef0123456789\"", "\"hash\": \"zz\"", "plan: ");
   refused(plan->machine, "0000000000000000", "was made for machine 0000000000000000");

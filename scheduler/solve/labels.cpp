@@ -1,0 +1,146 @@
+#include "scheduler/solve/labels.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+namespace switchyard::scheduler {
+namespace {
+
+constexpr std::size_t most_rows = 8;
+
+struct Label {
+  double cost = 0;
+  double bound = 0;        // of every placement that begins like this
+  std::uint64_t used = 0;  // devices whose fixed part is paid
+  std::uint32_t option = 0, before = 0;
+  std::array<double, most_rows> taken{};
+};
+
+bool dominates(const Label& a, const Label& b, std::size_t rows) {
+  if (a.cost > b.cost || (b.used & ~a.used)) return false;  // a must not have to pay for a device that b has paid for
+  for (std::size_t r = 0; r < rows; ++r)
+    if (a.taken[r] > b.taken[r]) return false;
+  return true;
+}
+
+bool cheaper(const Label& a, const Label& b) { return a.cost != b.cost ? a.cost < b.cost : a.taken < b.taken; }
+bool better(const Label& a, const Label& b) { return a.bound < b.bound; }
+
+// Keeps the `width` best; returns the smallest bound of the others.
+double cut(std::vector<Label>& labels, std::size_t width) {
+  if (labels.size() <= width) return never;
+  const auto end = labels.begin() + static_cast<std::ptrdiff_t>(width);
+  std::nth_element(labels.begin(), end, labels.end(), better);
+  const double least = std::min_element(end, labels.end(), better)->bound;
+  labels.resize(width);
+  return least;
+}
+
+void drop_dominated(std::vector<Label>& labels, std::size_t rows, Effort& effort) {
+  std::sort(labels.begin(), labels.end(), cheaper);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    bool dominated = false;
+    // The latest are the nearest in cost, and the likeliest to take less.
+    for (std::size_t k = kept; k-- > 0 && !dominated;) {
+      dominated = dominates(labels[k], labels[i], rows);
+      effort.done += 0.5;
+    }
+    if (!dominated) {
+      if (kept != i) labels[kept] = labels[i];
+      ++kept;
+    }
+  }
+  labels.resize(kept);
+}
+
+}  // namespace
+
+double search_labels(const Flat& f, const Scope& scope, const Relaxed& relaxed, const std::vector<double>& price,
+                     std::uint64_t free, std::size_t width, Search& search, Effort& effort) {
+  if (f.rows > most_rows) return -never;
+  const std::uint64_t charged = f.charged & ~free;
+  std::vector<double> least((f.units + 1) * f.rows, 0);  // of each row, taken from unit u on at least
+  double refund = 0;
+  for (std::size_t r = 0; r < f.rows; ++r) {
+    refund += price[r] * scope.limit[r];
+    for (std::size_t u = f.units; u-- > 0;) {
+      double smallest = never;
+      for (std::size_t o = f.first[u]; o < f.first[u + 1]; ++o)
+        if (!scope.gone[o]) smallest = std::min(smallest, f.taken(o)[r]);
+      least[u * f.rows + r] = least[(u + 1) * f.rows + r] + smallest;
+    }
+  }
+  auto limit = [&] { return search.best_cost - 1e-9 * std::abs(search.best_cost); };
+  // A placement as cheap as the best known needs no label: the bound is never more than the best.
+  auto worth_it = [&](const Label& l) { return search.best_cost == never || l.bound < limit(); };
+  double dropped = never;
+  std::vector<std::vector<Label>> levels(f.units);
+  std::vector<std::vector<Label>> by_place(f.places);
+  const std::vector<Label> start(1);
+  for (std::size_t u = 0; u < f.units; ++u) {
+    const std::vector<Label>& before = u ? levels[u - 1] : start;
+    for (auto& labels : by_place) labels.clear();
+    for (std::size_t o = f.first[u]; o < f.first[u + 1]; ++o) {
+      if (scope.gone[o]) continue;
+      const std::size_t k = f.place[o];
+      const double after = relaxed.rest(u, k) - refund;
+      for (std::size_t i = 0; i < before.size(); ++i) {
+        Label l = before[i];
+        const std::size_t crossing = f.at(u ? f.place[l.option] : f.host(), k);
+        l.option = static_cast<std::uint32_t>(o);
+        l.before = static_cast<std::uint32_t>(i);
+        l.cost += f.cost[o] + f.move[u][crossing];
+        l.bound = l.cost + after;
+        for (std::size_t r = 0; r < f.rows; ++r) {
+          l.taken[r] += f.taken(o)[r];
+          if (f.moved[u]) l.taken[r] += f.moved[u][crossing * f.rows + r];
+        }
+        for (std::uint64_t due = f.devices[o] & charged & ~l.used; due; due &= due - 1) {
+          const double* once = f.taken_once(static_cast<std::size_t>(std::countr_zero(due)));
+          for (std::size_t r = 0; r < f.rows; ++r) l.taken[r] += once[r];
+        }
+        l.used |= f.devices[o] & charged;
+        bool possible = true;
+        for (std::size_t r = 0; r < f.rows; ++r) {
+          possible = possible && l.taken[r] + least[(u + 1) * f.rows + r] <= scope.limit[r];
+          l.bound += price[r] * l.taken[r];
+        }
+        if (possible && worth_it(l)) by_place[k].push_back(l);
+      }
+      effort.done += static_cast<double>(before.size() * (4 + f.rows));
+    }
+    // Comparing all with all is dear: what is much worse than what will be kept goes first.
+    std::vector<Label>& level = levels[u];
+    const std::size_t share = 4 * std::max<std::size_t>(16, width / std::max<std::size_t>(1, f.places));
+    for (auto& labels : by_place) {
+      dropped = std::min(dropped, cut(labels, share));
+      drop_dominated(labels, f.rows, effort);
+      level.insert(level.end(), labels.begin(), labels.end());
+    }
+    dropped = std::min(dropped, cut(level, effort.left() ? width : std::min<std::size_t>(width, 16)));
+    if (level.empty()) return std::min(dropped, search.best_cost);
+  }
+  const auto& last = levels.back();
+  double best = never;
+  std::size_t at = last.size();
+  for (std::size_t i = 0; i < last.size(); ++i) {
+    const std::size_t leaving = f.at(f.place[last[i].option], f.host());
+    bool possible = true;
+    for (std::size_t r = 0; r < f.rows && f.moved[f.units]; ++r)
+      possible = possible && last[i].taken[r] + f.moved[f.units][leaving * f.rows + r] <= scope.limit[r];
+    const double cost = last[i].cost + f.move[f.units][leaving];
+    if (possible && cost < best) best = cost, at = i;
+  }
+  if (at == last.size()) return std::min(dropped, search.best_cost);
+  std::vector<std::size_t> x(f.units);
+  for (std::size_t u = f.units; u-- > 0;) {
+    x[u] = levels[u][at].option;
+    at = levels[u][at].before;
+  }
+  search.offer(x);
+  return std::min({dropped, best, search.best_cost});
+}
+
+}  // namespace switchyard::scheduler

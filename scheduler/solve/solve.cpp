@@ -1,0 +1,244 @@
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "scheduler/solve/labels.h"
+
+namespace switchyard::scheduler {
+namespace {
+
+// Of a placement: what need not be told apart.
+constexpr double same = 1e-9;
+
+// A part of all placements: those that use the devices `in` (whose fixed parts are taken off the limits) and not `out`.
+struct Node {
+  std::uint64_t in = 0, out = 0;
+  double bound = -never;
+  std::vector<double> price;
+  std::size_t width = 0;  // of the labels last tried
+};
+
+class Solver {
+ public:
+  Solver(const Chain& chain, const ChainOptions& options) : chain_(chain), f_(chain), relaxed_(f_), search_(f_) {
+    std::size_t size = 0;
+    for (std::size_t u = 0; u < f_.units; ++u) size += (f_.first[u + 1] - f_.first[u]) * f_.places;
+    effort_.allowed = options.effort * 4000 * static_cast<double>(size);
+    gone_.assign(f_.cost.size(), 0);
+    before_ = options.before;
+  }
+
+  ChainResult solve() {
+    ChainResult result;
+    if (!f_.all_have_options) return result;
+    Node root;
+    root.price.assign(f_.rows, 0);
+    result.bound = relaxed_.solve(scope(root), root.price, effort_);
+    if (result.bound == never) return result;
+    const auto free_path = relaxed_.path();
+    if (search_.offer(free_path)) {
+      result.cost = search_.best_cost;
+      return finish(result, result.cost);
+    }
+    begin_from_before(root);
+    root.bound = result.bound;
+    ascend(root, 150);
+    result.price.assign(chain_.rows(), 0);
+    for (std::size_t r = 0; r < f_.rows; ++r) result.price[f_.row_of[r]] = root.price[r];
+    search_.greedy(scope(root), effort_);
+    drop_hopeless(root);
+    search_.improve(scope(root), 20, effort_);
+    const double bound = branch(std::move(root));
+    if (search_.best.empty()) {
+      Effort enough{never};
+      result.bound = bound;
+      result.placement = f_.placement(search_.least_overcommitted(scope(Node{}), free_path, enough));
+      result.cost = cost_of(chain_, result.placement);
+      return result;
+    }
+    return finish(result, std::max(bound, result.bound));
+  }
+
+ private:
+  Scope scope(const Node& node) const {
+    Scope s{gone_, f_.limit};
+    for (std::size_t o = 0; o < s.gone.size() && node.out; ++o)
+      if (f_.devices[o] & node.out) s.gone[o] = 1;
+    for (std::uint64_t in = node.in; in; in &= in - 1) {
+      const double* once = f_.taken_once(static_cast<std::size_t>(std::countr_zero(in)));
+      for (std::size_t r = 0; r < f_.rows; ++r) s.limit[r] -= once[r];
+    }
+    return s;
+  }
+
+  void begin_from_before(Node& root) {
+    if (!before_) return;
+    if (before_->price.size() == chain_.rows())
+      for (std::size_t r = 0; r < f_.rows; ++r) root.price[r] = before_->price[f_.row_of[r]];
+    if (before_->placement.size() != f_.units) return;
+    for (std::size_t u = 0; u < f_.units; ++u)
+      if (before_->placement[u] >= chain_.units[u].size()) return;
+    search_.repair_and_offer(scope(root), f_.options(before_->placement), effort_);
+  }
+
+  // Subgradient ascent on the prices. Raises node.bound and leaves in node.price what gave it.
+  void ascend(Node& node, int rounds) {
+    const Scope s = scope(node);
+    for (double limit : s.limit)
+      if (limit < 0) {
+        node.bound = never;
+        return;
+      }
+    std::vector<double> trial = node.price, over(f_.rows);
+    double best = -never, reach = 1.2;
+    int stalled = 0;
+    for (int round = 0; round < rounds && reach > 1e-4 && (effort_.left() || round < 10); ++round) {
+      const double value = relaxed_.solve(s, trial, effort_);
+      if (value == never) {
+        node.bound = never;
+        return;
+      }
+      const auto path = relaxed_.path();
+      search_.offer(path);
+      if (round % 50 == 20) search_.repair_and_offer(s, path, effort_);
+      if (round == 0 || value > best + 1e-12 * std::abs(best)) {
+        best = value;
+        node.price = trial;
+        stalled = 0;
+      } else if (++stalled > 6) {
+        reach *= 0.6;
+        stalled = 0;
+        trial = node.price;
+      }
+      if (best >= search_.best_cost * (1 - same)) break;
+      double norm = 0;
+      overuse(s, path, trial, over, norm);
+      if (norm < 1e-18) break;
+      const double target = search_.best_cost < never ? search_.best_cost : best + 0.1 * std::abs(best) + 1e-9;
+      const double step = reach * std::max(1e-6 * std::abs(best), target - value) / norm;
+      for (std::size_t r = 0; r < f_.rows; ++r)
+        trial[r] = std::max(0.0, trial[r] + step * over[r] / std::max(1.0, s.limit[r]));
+    }
+    node.bound = std::max(node.bound, best);
+  }
+
+  // Shares of the rows a path uses beyond their limits; of a row that is free and not full, nothing.
+  void overuse(const Scope& s, const std::vector<std::size_t>& path, const std::vector<double>& price,
+               std::vector<double>& over, double& norm) const {
+    std::size_t from = f_.host();
+    std::fill(over.begin(), over.end(), 0);
+    for (std::size_t u = 0; u <= f_.units; ++u) {
+      const std::size_t to = u < f_.units ? f_.place[path[u]] : f_.host();
+      for (std::size_t r = 0; r < f_.rows; ++r) {
+        if (f_.moved[u]) over[r] += f_.moved[u][f_.at(from, to) * f_.rows + r];
+        if (u < f_.units) over[r] += f_.taken(path[u])[r];
+      }
+      from = to;
+    }
+    for (std::size_t r = 0; r < f_.rows; ++r) {
+      over[r] = (over[r] - s.limit[r]) / std::max(1.0, s.limit[r]);
+      if (price[r] <= 0 && over[r] < 0) over[r] = 0;
+      norm += over[r] * over[r];
+    }
+  }
+
+  // Options that no placement better than the best known can take.
+  void drop_hopeless(const Node& node) {
+    if (search_.best_cost == never) return;
+    std::vector<double> bound;
+    relaxed_.solve(scope(node), node.price, effort_);
+    relaxed_.bounds_with_each(scope(node), bound, effort_);
+    for (std::size_t o = 0; o < bound.size(); ++o)
+      if (bound[o] >= search_.best_cost * (1 + same)) gone_[o] = 1;
+    for (auto o : search_.best) gone_[o] = 0;
+  }
+
+  // An undecided device whose fixed part the node's shortest path does not pay, the dearest at the node's prices; 64:
+  // none.
+  std::size_t unpaid(const Node& node) {
+    relaxed_.solve(scope(node), node.price, effort_);
+    std::uint64_t used = 0;
+    for (auto o : relaxed_.path()) used |= f_.devices[o];
+    std::size_t dearest = 64;
+    double most = -1;
+    for (std::uint64_t left = used & f_.charged & ~node.in & ~node.out; left; left &= left - 1) {
+      const auto d = static_cast<std::size_t>(std::countr_zero(left));
+      double value = 0;
+      for (std::size_t r = 0; r < f_.rows; ++r) value += node.price[r] * f_.taken_once(d)[r];
+      if (value > most) most = value, dearest = d;
+    }
+    return dearest;
+  }
+
+  // Parts with the lowest bound first. Returns a bound on all.
+  double branch(Node root) {
+    std::vector<Node> open{std::move(root)};
+    double proven = never;  // of the parts that are done
+    auto hopeless = [&](const Node& n) { return n.bound >= search_.best_cost * (1 - same); };
+    while (!open.empty()) {
+      const auto lowest =
+          std::min_element(open.begin(), open.end(), [](const Node& a, const Node& b) { return a.bound < b.bound; });
+      if (hopeless(*lowest) || !effort_.left()) break;
+      Node node = std::move(*lowest);
+      open.erase(lowest);
+      const std::size_t d = node.width ? 64 : unpaid(node);
+      if (d < 64) {
+        for (bool in : {true, false}) {
+          Node part = node;
+          (in ? part.in : part.out) |= std::uint64_t{1} << d;
+          ascend(part, 40);
+          if (part.bound < never) open.push_back(std::move(part));
+        }
+        continue;
+      }
+      node.width = node.width ? 4 * node.width : 64;
+      const double bound = by_labels(node);
+      node.bound = std::max(node.bound, bound);
+      if (bound == -never || hopeless(node))  // no more to learn of it
+        proven = std::min(proven, node.bound);
+      else
+        open.push_back(std::move(node));
+    }
+    for (const Node& n : open) proven = std::min(proven, n.bound);
+    return std::min(proven, search_.best_cost);
+  }
+
+  double by_labels(const Node& node) {
+    Scope s = scope(node);
+    relaxed_.solve(s, node.price, effort_);
+    if (search_.best_cost < never) {
+      std::vector<double> bound;
+      relaxed_.bounds_with_each(s, bound, effort_);
+      for (std::size_t o = 0; o < bound.size(); ++o)
+        if (bound[o] >= search_.best_cost * (1 - same)) s.gone[o] = 1;
+      for (std::size_t u = 0; u < f_.units; ++u)
+        if (std::all_of(s.gone.begin() + static_cast<std::ptrdiff_t>(f_.first[u]),
+                        s.gone.begin() + static_cast<std::ptrdiff_t>(f_.first[u + 1]), [](char g) { return g; }))
+          return search_.best_cost;
+    }
+    return search_labels(f_, s, relaxed_, node.price, node.in, node.width, search_, effort_);
+  }
+
+  ChainResult finish(ChainResult& result, double bound) {
+    result.placement = f_.placement(search_.best);
+    result.cost = cost_of(chain_, result.placement);
+    result.fits = true;
+    result.bound = std::min(bound, result.cost);
+    result.optimal = result.bound >= result.cost * (1 - same);
+    return result;
+  }
+
+  const Chain& chain_;
+  const Flat f_;
+  Relaxed relaxed_;
+  Search search_;
+  Effort effort_;
+  std::vector<char> gone_;
+  const ChainResult* before_ = nullptr;
+};
+
+}  // namespace
+
+ChainResult solve(const Chain& chain, const ChainOptions& options) { return Solver(chain, options).solve(); }
+
+}  // namespace switchyard::scheduler

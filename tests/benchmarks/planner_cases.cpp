@@ -1,0 +1,225 @@
+// Problems for the planner and its answers, as JSON on stdout, for scripts/bench_planner: real shapes on described
+// machines, with kernels a little better or worse than described and memory scaled so that the model fills a given
+// share of it. The same seed gives the same problems everywhere.
+#include <time.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+
+#include "models/shapes/shapes.h"
+#include "probes/described.h"
+#include "scheduler/plan/problem.h"
+#include "scheduler/run/place.h"
+#include "tests/support/rules.h"
+
+namespace {
+
+using namespace switchyard;
+using namespace switchyard::scheduler;
+using Json = nlohmann::json;
+
+template <class T>
+T must(hal::Result<T> result) {
+  if (!result) throw std::runtime_error(hal::describe(result.error()));
+  return std::move(*result);
+}
+
+double cpu_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+// Standard distributions differ between libraries; these do not.
+class Dice {
+ public:
+  explicit Dice(std::uint64_t seed) : random_(seed) {}
+  std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
+  double unit() { return static_cast<double>(random_() >> 11) / 9007199254740992.0; }
+  double normal() {  // twelve uniform ones: near enough
+    double sum = -6;
+    for (int i = 0; i < 12; ++i) sum += unit();
+    return sum;
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+std::string kind_of(const std::string& name) {
+  const auto open = name.find('(');
+  return open == std::string::npos ? name : name.substr(open);
+}
+
+void vary_speeds(Posed& posed, const std::vector<Unit>& units, Dice& dice) {
+  std::map<std::pair<std::string, std::size_t>, double> factor;
+  for (std::size_t u = 0; u < posed.chain.units.size(); ++u)
+    for (std::size_t i = 0; i < posed.chain.units[u].size(); ++i) {
+      auto [f, fresh] = factor.try_emplace({kind_of(units[u].name), posed.devices[u][i]}, 1);
+      if (fresh) f->second = std::exp(0.12 * dice.normal());
+      posed.chain.units[u][i].cost *= f->second;
+    }
+}
+
+void fill_memory(Posed& posed, const Problem& problem, double fill) {
+  double need = 0, have = 0;
+  for (const auto& options : posed.chain.units)
+    need += static_cast<double>(*std::max_element(options.front().takes.begin(), options.front().takes.end()));
+  for (std::size_t d = 0; d < posed.chain.devices; ++d)
+    need += static_cast<double>(*std::max_element(posed.chain.fixed[d].begin(), posed.chain.fixed[d].end()));
+  for (const Row& row : problem.rows)
+    if (row.within.empty()) have += static_cast<double>(row.capacity);
+  for (auto& limit : posed.chain.limit)
+    limit = static_cast<std::int64_t>(static_cast<double>(limit) * need / (fill * have));
+}
+
+// The begin of the chain, with so few placements that all can be tried.
+void cut_small(Posed& posed) {
+  Chain& c = posed.chain;
+  std::size_t units = 0;
+  for (double placements = 1; units < c.units.size() && placements * static_cast<double>(c.units[units].size()) < 2e5;
+       ++units)
+    placements *= static_cast<double>(c.units[units].size());
+  c.border[units] = c.border.back();
+  c.border.resize(units + 1);
+  c.units.resize(units);
+}
+
+Json brute_force(const Chain& c) {
+  double best = never;
+  Placement x(c.units.size(), 0);
+  for (std::size_t u = 0; u < x.size();) {
+    if (const double cost = cost_of(c, x); cost < best && fits(c, x)) best = cost;
+    for (u = 0; u < x.size() && ++x[u] == c.units[u].size(); ++u) x[u] = 0;
+  }
+  return best < never ? Json(best) : Json();
+}
+
+Json chain_json(const Chain& c) {
+  Json units = Json::array();
+  for (const auto& options : c.units) {
+    Json list = Json::array();
+    for (const Option& o : options) list.push_back({o.cost, o.place, o.devices, o.takes});
+    units.push_back(list);
+  }
+  Json moves = Json::array();
+  for (const Moves& m : c.moves) moves.push_back(m.cost);
+  return {{"places", c.places}, {"devices", c.devices}, {"limit", c.limit},  {"fixed", c.fixed},
+          {"units", units},     {"moves", moves},       {"border", c.border}};
+}
+
+Json answer(const Chain& chain, double effort) {
+  const double begin = cpu_seconds();
+  const ChainResult r = solve(chain, {effort});
+  const double seconds = cpu_seconds() - begin;
+  // Once more, from its own answer after one device became a fifth slower.
+  Chain slower = chain;
+  for (auto& options : slower.units)
+    for (Option& o : options)
+      if (o.place + 1 == chain.places) o.cost *= 1.2;
+  const double again = cpu_seconds();
+  solve(slower, {effort, &r});
+  return {{"effort", effort},
+          {"fits", r.fits},
+          {"cost", r.fits ? Json(r.cost) : Json()},
+          {"bound", std::isfinite(r.bound) ? Json(r.bound) : Json()},
+          {"optimal", r.optimal},
+          {"cpu_seconds", seconds},
+          {"replan_cpu_seconds", cpu_seconds() - again}};
+}
+
+struct Arguments {
+  std::string machines;
+  int count = 100;
+  std::uint64_t seed = 1;
+  std::vector<double> efforts{1};
+};
+
+void run(const Arguments& a) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(a.machines))
+    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  if (files.empty()) throw std::runtime_error(a.machines + ": no described machine (*.json) in it");
+  const std::vector<std::string> models = models::shape_names();
+  Dice dice(a.seed);
+  Json cases = Json::array();
+  for (int i = 0; i < a.count; ++i) {
+    const auto& file = files[dice.below(files.size())];
+    std::stringstream text;
+    text << std::ifstream(file).rdbuf();
+    const probes::Described machine = must(probes::described_from_json(text.str()));
+    models::LoadOptions load;
+    load.no_data = true;
+    load.weights = dice.below(2) ? hal::DType::q4_k : hal::DType::q8_0;
+    models::Model model = must(models::load_shape(models[dice.below(models.size())], load));
+    StageOptions stage;
+    stage.context = std::int64_t{2048} << (2 * dice.below(4));
+    stage.activations = kernels::Activations::rounded;
+    stage.kv = hal::DType::f16;
+    PlanRequest request = request_for(model, stage);
+    request.sessions = std::int64_t{1} << (2 * dice.below(3));
+    request.mode = dice.below(3) ? Mode::latency : dice.below(2) ? Mode::throughput : Mode::ttft;
+    const double fill = std::array{0.5, 0.7, 0.9, 0.97}[dice.below(4)];
+    CostModel cost(machine.profile);
+    const Problem problem = must(pose(machine.machine, cost, request, machine.claim));
+    Posed posed = problem.chain(cost, request, request.mode, true);
+    const bool small = i % 5 == 4;
+    if (small) cut_small(posed);
+    vary_speeds(posed, request.units, dice);
+    fill_memory(posed, problem, fill);
+    test::Roles roles;
+    for (const probes::Door* d : problem.devices) roles.device.push_back(d->info.kind);
+    for (const Unit& u : request.units) roles.experts.push_back(kind_of(u.name) == "(experts)");
+    Json results = Json::array(), rules = Json::object();
+    for (double effort : a.efforts) results.push_back(answer(posed.chain, effort));
+    for (const test::Rule& rule : test::all_rules()) {
+      const auto x = rule.place(posed.chain, roles);
+      rules[rule.name] = x ? Json(cost_of(posed.chain, *x)) : Json();
+    }
+    cases.push_back({{"machine", machine.name},
+                     {"model", model.name},
+                     {"weights", hal::to_string(load.weights)},
+                     {"context", stage.context},
+                     {"sessions", request.sessions},
+                     {"mode", to_string(request.mode)},
+                     {"fill", fill},
+                     {"units", posed.chain.units.size()},
+                     {"devices", posed.chain.devices},
+                     {"results", results},
+                     {"rules", rules},
+                     {"chain", chain_json(posed.chain)}});
+    if (small) cases.back()["brute_force"] = brute_force(posed.chain);
+    std::cerr << "\r" << i + 1 << " of " << a.count << std::flush;
+  }
+  std::cerr << "\n";
+  Json what = Json::object();
+  for (const test::Rule& rule : test::all_rules()) what[rule.name] = rule.what;
+  std::cout
+      << Json{{"schema", "switchyard.planner_cases/1"}, {"seed", a.seed}, {"rules", what}, {"cases", cases}}.dump()
+      << "\n";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"problems for the planner and its answers, as JSON"};
+  Arguments a;
+  app.add_option("machines", a.machines, "a folder of described machines")->required();
+  app.add_option("--count", a.count)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--seed", a.seed)->capture_default_str();
+  app.add_option("--effort", a.efforts, "of the planner; may be repeated")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  try {
+    run(a);
+  } catch (const std::exception& e) {
+    std::cerr << e.what() << "\n";
+    return 1;
+  }
+  return 0;
+}
