@@ -41,8 +41,9 @@ class Reader {
 
   double positive(const Json& j, const char* key) {
     const double v = j.at(key);
-    if (!(v > 0) || !(v < 1e12)) wrong(key, v, "a number above zero");
-    return v;
+    if (v > 0 && v < 1e12) return v;
+    wrong(key, v, "a number above zero");
+    return 1;  // something to go on with: the error is told in the end
   }
   double positive(const Json& j, const char* key, double otherwise) {
     return j.contains(key) ? positive(j, key) : otherwise;

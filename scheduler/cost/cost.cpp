@@ -159,8 +159,9 @@ Estimate CostModel::move(const std::string& from, const std::string& to, double 
     const DeviceProfile* d = profile_.device(id);
     if (!d) continue;
     const probes::CopyCurve& curve = out ? d->to_host : d->to_device;
+    const bool measured = !curve.points.empty() && curve.points.front().seconds.samples > 0;
+    if (!measured) e.how = How::roofline;
     if (curve.points.empty()) {
-      e.how = How::roofline;
       e.seconds += d->launch.median;
     } else {
       e.seconds += curve.seconds(bytes);

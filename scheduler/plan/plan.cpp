@@ -144,7 +144,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
   CostModel cost(profile);
   HAL_TRY(Problem p, pose(machine, cost, request, claim));
   const Posed posed = p.chain(cost, request, request.mode, true);
-  ChainResult solved = solve(posed.chain);
+  ChainResult solved = solve(posed.chain, {request.effort});
   if (solved.placement.empty())
     return hal::Error{hal::Code::internal, "a unit without a device passed the check for one"};
   if (solved.fits && request.mode != Mode::memory) prefer_one_device(posed, solved);

@@ -54,6 +54,7 @@ struct PlanRequest {
   std::vector<Pin> pins;
   std::string device;   // a door's id: everything there; what it declines goes elsewhere, unless strict
   bool strict = false;  // with `device` or pins: fail with every op, shape and reason instead
+  double effort = 1;    // of the solver, as in ChainOptions
 };
 
 struct Refusal {

@@ -37,20 +37,51 @@ double cut(std::vector<Label>& labels, std::size_t width) {
   return least;
 }
 
+// With up to two rows: of the labels so far, all cheaper, those that take least, as a falling staircase.
+class Staircase {
+ public:
+  // Whether some label takes no more; if none does, this one is added.
+  bool covers(double first, double second) {
+    const auto after = std::upper_bound(steps_.begin(), steps_.end(), first,
+                                        [](double x, const auto& step) { return x < step.first; });
+    if (after != steps_.begin() && std::prev(after)->second <= second) return true;
+    auto begin = after != steps_.begin() && std::prev(after)->first == first ? std::prev(after) : after, end = begin;
+    while (end != steps_.end() && end->second >= second) ++end;
+    if (begin == end) {
+      steps_.insert(begin, {first, second});
+    } else {
+      *begin = {first, second};
+      steps_.erase(begin + 1, end);
+    }
+    return false;
+  }
+
+ private:
+  std::vector<std::pair<double, double>> steps_;
+};
+
 void drop_dominated(std::vector<Label>& labels, std::size_t rows, Effort& effort) {
   std::sort(labels.begin(), labels.end(), cheaper);
+  effort.done += static_cast<double>(12 * labels.size());
+  std::vector<std::pair<std::uint64_t, Staircase>> stairs;  // by the devices used; few of them
   std::size_t kept = 0;
   for (std::size_t i = 0; i < labels.size(); ++i) {
+    const Label& label = labels[i];
     bool dominated = false;
-    // The latest are the nearest in cost, and the likeliest to take less.
-    for (std::size_t k = kept; k-- > 0 && !dominated;) {
-      dominated = dominates(labels[k], labels[i], rows);
-      effort.done += 0.5;
+    if (rows <= 2) {
+      auto same = std::find_if(stairs.begin(), stairs.end(), [&](const auto& s) { return s.first == label.used; });
+      if (same == stairs.end()) same = stairs.insert(stairs.end(), {label.used, {}});
+      dominated = same->second.covers(label.taken[0], label.taken[1]);
+    } else {
+      // The latest are the nearest in cost, and the likeliest to take less.
+      for (std::size_t k = kept; k-- > 0 && !dominated;) {
+        dominated = dominates(labels[k], label, rows);
+        effort.done += 0.5;
+      }
     }
-    if (!dominated) {
-      if (kept != i) labels[kept] = labels[i];
-      ++kept;
-    }
+    if (dominated) continue;
+    if (kept != i) labels[kept] = label;
+    ++kept;
   }
   labels.resize(kept);
 }
@@ -109,7 +140,7 @@ double search_labels(const Flat& f, const Scope& scope, const Relaxed& relaxed, 
         }
         if (possible && worth_it(l)) by_place[k].push_back(l);
       }
-      effort.done += static_cast<double>(before.size() * (4 + f.rows));
+      effort.done += static_cast<double>(before.size() * (10 + 2 * f.rows));
     }
     // Comparing all with all is dear: what is much worse than what will be kept goes first.
     std::vector<Label>& level = levels[u];

@@ -200,7 +200,8 @@ std::vector<std::size_t> Search::filled(const Scope& scope, const std::vector<st
 }
 
 void Search::greedy(const Scope& scope, Effort& effort) {
-  for (std::size_t place = 0; place < f_.places && effort.left(); ++place) {
+  std::vector<std::vector<std::size_t>> starts;
+  for (std::size_t place = 0; place < f_.places; ++place) {
     std::vector<std::size_t> base(f_.units, f_.cost.size());
     for (std::size_t u = 0; u < f_.units; ++u) {
       auto better = [&](std::size_t a, std::size_t b) {
@@ -212,10 +213,17 @@ void Search::greedy(const Scope& scope, Effort& effort) {
       if (base[u] == f_.cost.size()) return;
     }
     for (bool by_share : {false, true}) {
-      repair_and_offer(scope, filled(scope, base, by_share), effort);
+      starts.push_back(filled(scope, base, by_share));
+      offer(starts.back());
       effort.done += static_cast<double>(f_.cost.size() * (10 + f_.rows));
     }
   }
+  const double allowed = effort.allowed;
+  effort.allowed = std::min(allowed, effort.done + 0.25 * allowed);
+  if (const auto found = best; !found.empty()) repair_and_offer(scope, found, effort);
+  for (const auto& start : starts)
+    if (effort.left() || best.empty()) repair_and_offer(scope, start, effort);
+  effort.allowed = allowed;
 }
 
 void Search::improve(const Scope& scope, int rounds, Effort& effort) {

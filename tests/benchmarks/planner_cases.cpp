@@ -1,6 +1,6 @@
 // Problems for the planner and its answers, as JSON on stdout, for scripts/bench_planner: real shapes on described
-// machines, with kernels a little better or worse than described and memory scaled so that the model fills a given
-// share of it. The same seed gives the same problems everywhere.
+// machines, with kernels a little better or worse than described and layers scaled so that the model fills a given
+// share of the memory. The same seed gives the same problems everywhere.
 #include <time.h>
 
 #include <CLI/CLI.hpp>
@@ -66,16 +66,21 @@ void vary_speeds(Posed& posed, const std::vector<Unit>& units, Dice& dice) {
     }
 }
 
+// As if the model had as many more bytes in each layer, and took as much longer, as fill this share of the memory.
 void fill_memory(Posed& posed, const Problem& problem, double fill) {
   double need = 0, have = 0;
   for (const auto& options : posed.chain.units)
     need += static_cast<double>(*std::max_element(options.front().takes.begin(), options.front().takes.end()));
-  for (std::size_t d = 0; d < posed.chain.devices; ++d)
-    need += static_cast<double>(*std::max_element(posed.chain.fixed[d].begin(), posed.chain.fixed[d].end()));
   for (const Row& row : problem.rows)
     if (row.within.empty()) have += static_cast<double>(row.capacity);
-  for (auto& limit : posed.chain.limit)
-    limit = static_cast<std::int64_t>(static_cast<double>(limit) * need / (fill * have));
+  for (const auto& fixed : posed.chain.fixed)
+    have -= static_cast<double>(*std::max_element(fixed.begin(), fixed.end()));
+  const double larger = fill * have / need;
+  for (auto& options : posed.chain.units)
+    for (Option& o : options) {
+      o.cost *= larger;
+      for (auto& bytes : o.takes) bytes = static_cast<std::int64_t>(static_cast<double>(bytes) * larger);
+    }
 }
 
 // The begin of the chain, with so few placements that all can be tried.
@@ -134,7 +139,7 @@ Json answer(const Chain& chain, double effort) {
 }
 
 struct Arguments {
-  std::string machines;
+  std::vector<std::string> machines;
   int count = 100;
   std::uint64_t seed = 1;
   std::vector<double> efforts{1};
@@ -142,10 +147,13 @@ struct Arguments {
 
 void run(const Arguments& a) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(a.machines))
-    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  for (const std::string& folder : a.machines) {
+    const std::size_t before = files.size();
+    for (const auto& entry : std::filesystem::directory_iterator(folder))
+      if (entry.path().extension() == ".json") files.push_back(entry.path());
+    if (files.size() == before) throw std::runtime_error(folder + ": no described machine (*.json) in it");
+  }
   std::sort(files.begin(), files.end());
-  if (files.empty()) throw std::runtime_error(a.machines + ": no described machine (*.json) in it");
   const std::vector<std::string> models = models::shape_names();
   Dice dice(a.seed);
   Json cases = Json::array();
@@ -210,7 +218,7 @@ void run(const Arguments& a) {
 int main(int argc, char** argv) {
   CLI::App app{"problems for the planner and its answers, as JSON"};
   Arguments a;
-  app.add_option("machines", a.machines, "a folder of described machines")->required();
+  app.add_option("machines", a.machines, "folders of described machines")->required();
   app.add_option("--count", a.count)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--seed", a.seed)->capture_default_str();
   app.add_option("--effort", a.efforts, "of the planner; may be repeated")->capture_default_str();

@@ -137,6 +137,46 @@ TEST_F(Cli, APlanIsAFileThatRunTakesAndAnotherModelDoesNot) {
   EXPECT_HAS(other.err, "was made for model");
 }
 
+TEST_F(Cli, PlansForMachinesThatAreNotHere) {
+  auto described = tool("plan h-tiny --profile probes/machines/core-ultra-rtx4060-32.json --json");
+  ASSERT_EQ(described.code, 0) << described.err;
+  EXPECT_HAS(described.err, "described, not measured");
+  auto pinned = tool("plan h-tiny --profile probes/machines/core-ultra-rtx4060-32.json --pin experts=cpu:0 --json");
+  ASSERT_EQ(pinned.code, 0) << pinned.err;
+  auto table = tool("plan h-micro --table --profile probes/machines/ai-pc-16.json --json");
+  ASSERT_EQ(table.code, 0) << table.err;
+  const auto plan = described.data(), experts_apart = pinned.data(), grid = table.data();
+  ASSERT_EQ(plan["layers"].size(), 82u);
+  for (const auto& layer : plan["layers"]) EXPECT_EQ(layer["device"], "vulkan:1") << layer;
+  for (const auto& move : plan["moves"]) EXPECT_EQ(move["how"], "roofline") << move;
+  for (const auto& layer : experts_apart["layers"])
+    EXPECT_EQ(layer["device"] == "cpu:0", layer["layer"].get<std::string>().ends_with("(experts)")) << layer;
+
+  EXPECT_EQ(grid["schema"], "switchyard.plan_table/1");
+  int fit = 0, not_fit = 0;
+  for (const auto& cell : grid["plans"]) ++(cell["fits"].get<bool>() ? fit : not_fit);
+  EXPECT_GT(fit, 40);
+  EXPECT_GT(not_fit, 5);
+
+  // This machine from its own files, as if it were another.
+  auto here = tool("devices -o " + file("machine.json"));
+  ASSERT_EQ(here.code, 0) << here.err;
+  auto profile = tool("profile --quick --device cpu:0 -o " + file("profile.json"));
+  ASSERT_EQ(profile.code, 0) << profile.err;
+  auto there = tool("plan h-350m --machine " + file("machine.json") + " --profile " + file("profile.json") + " --json");
+  ASSERT_EQ(there.code, 0) << there.err;
+  EXPECT_HAS(there.err, "for machine ");
+  auto alone = tool("plan h-350m --machine " + file("machine.json"));
+  EXPECT_EQ(alone.code, 2);
+  EXPECT_HAS(alone.err, "add --profile");
+  auto mixed = tool("plan h-350m --machine tests/data/machines/laptop.machine.json --profile " + file("profile.json"));
+  EXPECT_EQ(mixed.code, 3);
+  EXPECT_HAS(mixed.err, "was measured on machine");
+  auto too_large = tool("plan h-small --profile probes/machines/old-laptop-8.json");
+  EXPECT_EQ(too_large.code, 1);
+  EXPECT_HAS(too_large.err, "does not fit");
+}
+
 TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
   std::ofstream(file("broken.gguf")) << "GGUF and then nothing";
   std::ofstream(file("profile.json")) << "{\"schema\":\"switchyard.profile/99\"}";
