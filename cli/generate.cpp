@@ -90,7 +90,9 @@ Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std
   if (placed.plan->model_hash != model.content_hash)
     fail(usage,
          "the plan was made for " + placed.plan->model + ", this model is " + model.name + ": make a plan for it");
-  placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), options));
+  scheduler::EngineOptions planned = options;
+  planned.sessions = placed.plan->sessions;  // the memory the plan has counted
+  placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), planned));
   return placed;
 }
 

@@ -1,6 +1,5 @@
 // switchyard plan MODEL: who gets which layer, in what time, and why.
 #include <cstdio>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -47,7 +46,10 @@ std::optional<Target> elsewhere(const Arguments& a) {
     return described(text);
   }
   const std::string text = read_text(a.machine);
-  if (is_described(text)) return described(text);
+  if (is_described(text)) {
+    if (!a.profile.empty()) fail(usage, "--machine " + a.machine + " is described: it has no other --profile");
+    return described(text);
+  }
   if (a.profile.empty())
     fail(usage, "--machine " + a.machine + ": add --profile, as measured there with `switchyard profile -o`");
   Target target{check(probes::machine_from_json(text)), check(probes::load_profile(a.profile)), {}};
@@ -90,6 +92,7 @@ void run_table(const Arguments& a, const Target& target, scheduler::StageOptions
       std::snprintf(cell, sizeof cell, head == std::string("context") ? "%8s" : "  %-30s", head);
       text += cell;
     }
+    text.erase(text.find_last_not_of(' ') + 1);
     text += "\n";
     for (std::int64_t context : contexts) {
       std::snprintf(cell, sizeof cell, "%8lld", static_cast<long long>(context));
@@ -114,10 +117,11 @@ void run_table(const Arguments& a, const Target& target, scheduler::StageOptions
                         {"devices", used}});
         const double gb = static_cast<double>(plan.total_bytes) / 1e9;
         if (plan.fits)
-          std::snprintf(cell, sizeof cell, "%6.2f GB %6.4g/s %s", gb, plan.tokens_per_second, where.c_str());
+          std::snprintf(cell, sizeof cell, "%6.2f GB %6.4g/s ", gb, plan.tokens_per_second);
         else
           std::snprintf(cell, sizeof cell, "%6.2f GB does not fit", gb);
-        text += "  " + std::string(cell) + std::string(30 - std::min<std::size_t>(30, std::strlen(cell)), ' ');
+        const std::string shown = plan.fits ? cell + where : std::string(cell);
+        text += "  " + shown + std::string(30 - std::min<std::size_t>(30, shown.size()), ' ');
       }
       text.erase(text.find_last_not_of(' ') + 1);
       text += "\n";
@@ -164,21 +168,27 @@ void add_plan(CLI::App& app, Global& global) {
   verb->add_option("--machine", a->machine,
                    "plan for a machine that is not this one: a file made by `switchyard devices -o` there, with its "
                    "--profile, or a described machine");
-  verb->add_option("--ctx", a->context, "tokens of every session to keep memory for, such as 4096 or 128k")
-      ->capture_default_str();
-  verb->add_option("--sessions", a->sessions)->check(CLI::PositiveNumber)->capture_default_str();
+  CLI::Option* context =
+      verb->add_option("--ctx", a->context, "tokens of every session to keep memory for, such as 4096 or 128k")
+          ->capture_default_str();
+  CLI::Option* sessions =
+      verb->add_option("--sessions", a->sessions)->check(CLI::PositiveNumber)->capture_default_str();
   verb->add_option("--prompt", a->prompt, "tokens of the prefill to predict")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  verb->add_option("--mode", a->mode, "latency, ttft, throughput, memory (energy is refused: no counters)")
-      ->capture_default_str();
-  verb->add_option("--pin", a->pins, "0-11=vulkan:0, experts=cpu:0, head=cpu:0, ...; may be repeated");
+  CLI::Option* mode =
+      verb->add_option("--mode", a->mode, "latency, ttft, throughput, memory (energy is refused: no counters)")
+          ->capture_default_str();
+  verb->add_option("--pin", a->pins, "0-11=vulkan:0, experts=cpu:0 (of all layers), head=cpu:0, ...; may be repeated");
   verb->add_option("--device", a->device, "everything there; what it declines goes elsewhere unless --strict");
   a->precision.add_to(*verb);
   verb->add_flag("--strict", a->strict, "with --device or --pin: fail with the ops and reasons instead");
   verb->add_flag("--explain", a->explain, "the reasons as text: the default; with --json on stderr");
   verb->add_flag("--table", a->table,
-                 "instead of one plan: what fits, where and how fast, for contexts, sessions and weight types");
+                 "instead of one plan: what fits, where and how fast, for contexts, sessions and weight types")
+      ->excludes(context)
+      ->excludes(sessions)
+      ->excludes(mode);
   verb->add_option("-o,--out", a->out, "also write the plan as JSON to this file, for `run --plan`");
   verb->callback([a, &global] { run(*a, global); });
 }

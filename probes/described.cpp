@@ -1,5 +1,6 @@
 #include "probes/described.h"
 
+#include <algorithm>
 #include <map>
 
 #include "probes/json.h"
@@ -34,21 +35,32 @@ hal::Claim claim_of(const Devices& devices, const hal::Info& info, const hal::Se
   return claim;
 }
 
-// Figures are checked as they are read, so that a plan never rests on a speed of zero.
+// Figures are checked as they are read, so that a plan never rests on a speed of zero or a memory without end.
 class Reader {
  public:
   explicit Reader(std::string at) : at_(std::move(at)) {}
 
   double positive(const Json& j, const char* key) {
     const double v = j.at(key);
-    if (v > 0 && v < 1e12) return v;
-    wrong(key, v, "a number above zero");
+    if (v >= 1e-6 && v <= 1e7) return v;
+    wrong(key, v, "a number above zero, from 1e-6 to 1e7");
     return 1;  // something to go on with: the error is told in the end
   }
   double positive(const Json& j, const char* key, double otherwise) {
     return j.contains(key) ? positive(j, key) : otherwise;
   }
-  hal::Bytes gigabytes(const Json& j, const char* key) { return static_cast<hal::Bytes>(positive(j, key) * 1e9); }
+  // At most so many bytes as `within`, where that is a size too.
+  hal::Bytes gigabytes(const Json& j, const char* key, hal::Bytes within = 0) {
+    const double v = positive(j, key);
+    const auto bytes = static_cast<hal::Bytes>(std::min(v, 1e6) * 1e9);
+    if (v > 1e6 || (within && bytes > within)) wrong(key, v, "no more than there is, and than 1e6");
+    return bytes;
+  }
+  int whole(const Json& j, const char* key) {
+    const double v = positive(j, key);
+    if (v < 1 || v > 1e5) wrong(key, v, "a whole number from 1 to 1e5");
+    return static_cast<int>(std::clamp(v, 1.0, 1e5));
+  }
   Rate rate(const Json& j, const char* key, const std::string& with) {
     const Json& r = j.at(key);
     const double peak = positive(r, "peak"), share = positive(r, "share");
@@ -87,15 +99,15 @@ hal::Result<Described> described_from_json(std::string_view text) {
     made.title = j.at("title");
     const Json &host = j.at("host"), &sources = j.at("sources");
     Reader facts("described machine " + made.name + ": host");
-    made.machine.host = {host.at("cpu"),
-                         "described",
-                         host.at("cores"),
-                         host.at("threads"),
-                         1,
-                         facts.gigabytes(host, "memory_gb"),
-                         facts.gigabytes(host, "usable_gb")};
-    made.machine.pools.push_back(
-        {std::string(host_pool), made.machine.host.memory_total, made.machine.host.memory_available});
+    HostFacts& h = made.machine.host;
+    h.cpu = host.at("cpu");
+    h.system = "described";
+    h.cores = facts.whole(host, "cores");
+    h.threads = facts.whole(host, "threads");
+    h.numa_nodes = 1;
+    h.memory_total = facts.gigabytes(host, "memory_gb");
+    h.memory_available = facts.gigabytes(host, "usable_gb", h.memory_total);
+    made.machine.pools.push_back({std::string(host_pool), h.memory_total, h.memory_available});
     if (!facts.error().empty()) return hal::Error{hal::Code::io, facts.error()};
     auto devices = std::make_shared<Devices>();
     for (const Json& d : j.at("devices")) {
@@ -107,14 +119,15 @@ hal::Result<Described> described_from_json(std::string_view text) {
       door.info.api = door.info.id.substr(0, door.info.id.find(':'));
       door.info.kind = kind_from(d.at("kind"));
       const std::string source = d.at("source");
-      if (!sources.contains(source) || made.machine.door(door.info.id))
+      if (!sources.contains(source) || made.machine.door(door.info.id) || door.info.id.empty() ||
+          door.info.id == host_pool)
         return hal::Error{hal::Code::io, "described machine " + made.name + ": device " + door.info.id +
-                                             " has an id twice or a source that is not listed"};
+                                             " has no id, one that is taken, or a source that is not listed"};
       std::string pool(host_pool);
       if (d.contains("memory_gb")) {
         pool = door.info.id;
         door.total = read.gigabytes(d, "memory_gb");
-        door.budget = read.gigabytes(d, "usable_gb");
+        door.budget = read.gigabytes(d, "usable_gb", door.total);
         made.machine.pools.push_back({pool, door.total, door.budget});
       } else {
         door.info.features.emplace_back(host_memory_feature);

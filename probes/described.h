@@ -21,7 +21,8 @@ struct Described {
   std::function<hal::Claim(const hal::Info&, const hal::Segment&)> claim;
 };
 
-// io: another schema, a missing or wrong field, a figure that is not above zero, a share above 1; named.
+// io: another schema, a missing or wrong field, a figure outside 1e-6 to 1e7, memory that is
+// more than there is, a share above 1; named.
 hal::Result<Described> described_from_json(std::string_view text);
 
 }  // namespace switchyard::probes

@@ -1,4 +1,5 @@
-// Profile: how fast a machine is. Every number was measured here, with its circumstances; kept as JSON
+// Profile: how fast a machine is. Every number was measured there, with its circumstances, or says that it is described
+// (described.h); kept as JSON
 // ("switchyard.profile/2", sorted keys) and bound to machine, driver and build.
 #pragma once
 #include <array>
@@ -69,7 +70,7 @@ struct Step {
 };
 bool operator==(const Step& a, const Step& b);
 
-// A unit (a layer, the embedding, the head) as a whole.
+// A unit (a layer's mixer or feed-forward part, the embedding, the head) as a whole.
 struct UnitEntry {
   std::string key;   // unit_key() of its segment
   std::string name;  // "layer 3 (mamba)", for readers

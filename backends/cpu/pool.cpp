@@ -75,7 +75,7 @@ Pool::~Pool() {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  generation_.fetch_add(1, std::memory_order_release);
+  generation_.fetch_add(1, std::memory_order_seq_cst);  // see work()
   generation_.notify_all();
   for (std::thread& w : workers_) w.join();
 }
@@ -134,7 +134,9 @@ void Pool::work(Job& job, void* scratch) const {
     }
     if (done != 0 && p.left.fetch_sub(done, std::memory_order_acq_rel) == done) {
       if (job.phase_ends) (*job.phase_ends)[phase] = std::chrono::steady_clock::now().time_since_epoch();
-      job.phase.store(phase + 1, std::memory_order_release);
+      // Sequentially consistent, so that whether anybody waits is looked at after the store: with less, a processor may
+      // swap the two, and a thread that parks in between sleeps for good.
+      job.phase.store(phase + 1, std::memory_order_seq_cst);
       job.phase.notify_all();
       ++phase;
     } else {
@@ -169,7 +171,7 @@ void Pool::run(std::vector<Step> list, const Scratch& mine, std::vector<std::chr
   if (threads_ > 1) {
     std::lock_guard lock(mutex_);
     jobs_.push_back(job);
-    generation_.fetch_add(1, std::memory_order_release);
+    generation_.fetch_add(1, std::memory_order_seq_cst);  // see work()
   }
   if (threads_ > 1) generation_.notify_all();
   work(*job, mine.data());

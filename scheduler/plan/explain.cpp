@@ -70,7 +70,8 @@ std::vector<Line> lines_of(const Plan& plan) {
   std::vector<Line> lines;
   for (const PlannedLayer& l : plan.layers) {
     const auto digit = std::find_if(l.layer.begin(), l.layer.end(), is_digit);
-    const auto end = std::find_if_not(digit, l.layer.end(), is_digit);
+    auto end = std::find_if_not(digit, l.layer.end(), is_digit);
+    if (end - digit > 18) end = digit;  // no number of ours
     Line line{{l.layer.begin(), digit}, {end, l.layer.end()}, cells(l), {}};
     auto same = std::find_if(lines.begin(), lines.end(), [&](const Line& k) {
       return digit != end && k.before == line.before && k.after == line.after && k.cells == line.cells;

@@ -117,7 +117,7 @@ std::vector<More> better_with(const Problem& p, const Chain& chain, const ChainR
       larger.limit[r] += more;
       const ChainResult other = solve(larger, {effort, &solved});
       const double faster = other.fits ? 1 - other.cost / solved.cost : 0;
-      if (faster < worth_it) continue;
+      if (faster < worth_it || fits(chain, other.placement)) continue;  // or found without the memory
       found.push_back({p.rows[r].name, static_cast<hal::Bytes>(more), faster});
       break;
     }

@@ -112,7 +112,7 @@ Status Stage::ensure(BufferRef& buffer, Bytes bytes, Memory memory, const char* 
 
 Status Stage::grow(StateBuffer& state, std::int64_t count) {
   if (count <= state.count) return ok();
-  const std::int64_t now = options_.sessions ? count : std::max(count, state.count * 2);
+  const std::int64_t now = std::max(count, state.count * 2);
   HAL_TRY(BufferRef bigger, device_->allocate({state.unit * static_cast<Bytes>(now), Memory::device, "state"}));
   std::vector<Command> commands;
   if (state.buffer) {
@@ -141,7 +141,8 @@ Status Stage::reserve_pages(std::uint64_t session, std::int64_t tokens) {
   while (static_cast<std::int64_t>(mine.size()) * options_.page_size < tokens) mine.push_back(page_pool_.take());
   for (StateBuffer& s : states_)
     if (is_page(s.binding.role))
-      HAL_CHECK(grow(s, page_pool_.end() > first_pages || fixed_ ? page_pool_.end() : first_pages));
+      HAL_CHECK(grow(
+          s, fixed_ || options_.sessions ? page_pool_.end() : std::max<std::int64_t>(page_pool_.end(), first_pages)));
   return ok();
 }
 

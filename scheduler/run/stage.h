@@ -15,7 +15,8 @@ struct StageOptions {
   std::int64_t max_rows = 256;      // of one step
   std::int64_t max_sequences = 32;  // of one step
   std::int64_t context = 4096;      // of one session
-  std::int64_t sessions = 0;        // memory for so many at the whole context is taken at once; 0: as they come
+  std::int64_t sessions =
+      0;  // memory for so many at the whole context is taken at once, for more as they come; 0: as they come
   hal::DType kv = hal::DType::f32;
   kernels::Activations activations = kernels::Activations::exact;
   std::int64_t page_size = 64;

@@ -150,7 +150,8 @@ double search_labels(const Flat& f, const Scope& scope, const Relaxed& relaxed, 
       drop_dominated(labels, f.rows, effort);
       level.insert(level.end(), labels.begin(), labels.end());
     }
-    dropped = std::min(dropped, cut(level, effort.left() ? width : std::min<std::size_t>(width, 16)));
+    dropped =
+        std::min(dropped, cut(level, effort.left() || search.best.empty() ? width : std::min<std::size_t>(width, 16)));
     if (level.empty()) return std::min(dropped, search.best_cost);
   }
   const auto& last = levels.back();

@@ -30,7 +30,7 @@ class Solver {
   Solver(const Chain& chain, const ChainOptions& options) : chain_(chain), f_(chain), relaxed_(f_), search_(f_) {
     std::size_t size = 0;
     for (std::size_t u = 0; u < f_.units; ++u) size += (f_.first[u + 1] - f_.first[u]) * f_.places;
-    effort_.allowed = options.effort * 4000 * static_cast<double>(size);
+    effort_.allowed = options.effort * std::max(1.5e6, 4000 * static_cast<double>(size));
     gone_.assign(f_.cost.size(), 0);
     before_ = options.before;
   }
@@ -58,8 +58,10 @@ class Solver {
     const double bound = branch(std::move(root));
     if (search_.best.empty()) {
       Effort enough{never};
+      const auto nearest = search_.least_overcommitted(scope(Node{}), free_path, enough);
+      if (search_.offer(std::vector<std::size_t>(nearest))) return finish(result, std::max(bound, result.bound));
       result.bound = bound;
-      result.placement = f_.placement(search_.least_overcommitted(scope(Node{}), free_path, enough));
+      result.placement = f_.placement(nearest);
       result.cost = cost_of(chain_, result.placement);
       return result;
     }
@@ -255,7 +257,7 @@ class Solver {
         }
         continue;
       }
-      node.width = node.width ? 4 * node.width : 64;
+      node.width = node.width ? std::min<std::size_t>(4 * node.width, 1 << 16) : 64;
       const double bound = by_labels(node);
       search_.improve(scope(Node{}), 5, effort_);
       const double raised = bound - node.bound;

@@ -72,7 +72,7 @@ def solve(chain, seconds):
     info, status = h.getInfo(), h.getModelStatus()
     infeasible = status == highspy.HighsModelStatus.kInfeasible
     found = not infeasible and info.primal_solution_status == 2
-    return {"cost": info.objective_function_value / scale if found else None, "bound": None if infeasible else info.mip_dual_bound / scale,
+    return {"cost": info.objective_function_value / scale if found else None, "bound": info.mip_dual_bound / scale if np.isfinite(info.mip_dual_bound) and not infeasible else None,
             "infeasible": infeasible, "optimal": status == highspy.HighsModelStatus.kOptimal, "seconds": took}
 
 

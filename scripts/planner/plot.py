@@ -32,8 +32,9 @@ def chart(result):
         parts.append(text(10, y + 14, f"{name}: {len(possible)} problems", size=13, weight="bold"))
         y += 22
         ours = [c["results"][0]["cost"] / best_known(c)[0] for c in possible if c["results"][0]["fits"]]
-        parts += row(y, "switchyard", ours, OURS)
-        y += ROW
+        if ours:
+            parts += row(y, "switchyard", ours, OURS)
+            y += ROW
         for rule in result["rules"]:
             ratios = [c["rules"][rule] / best_known(c)[0] for c in possible if c["rules"][rule] is not None]
             if ratios:

@@ -69,7 +69,7 @@ def show(result):
         if highs:
             print(f"{'HiGHS, ' + format(result['seconds_of_highs'], 'g') + ' s':<18}{sum(h['optimal'] for h in highs):>8}"
                   f"{percent([max(0.0, regret(c, c['highs']['cost'])) for c in possible if c['highs']['cost'] is not None], 3):>24}"
-                  f"{percent([100 * (h['cost'] - h['bound']) / h['cost'] for h in highs if h['cost']]):>24}{'':>12}"
+                  f"{percent([100 * (h['cost'] - h['bound']) / h['cost'] for h in highs if h['cost'] and h['bound'] is not None]):>24}{'':>12}"
                   f"{percent([1e3 * h['seconds'] for h in highs], 0):>22}")
         print(f"{'rule':<18}{'cost over the best known: median / 95 % / largest':<52}finds none that fits")
         for rule, what in result["rules"].items():
