@@ -67,7 +67,11 @@ scheduler::PlanRequest request_of(const Arguments& a, const models::Model& model
   request.prompt = a.prompt;
   request.mode = check(scheduler::mode_from(a.mode));
   request.strict = a.strict;
-  if (!a.device.empty() && a.device != "auto") request.device = check(probes::resolve(target.machine, a.device)).id;
+  if (!a.device.empty() && a.device != "auto") {
+    const auto choice = probes::resolve(target.machine, a.device);
+    if (!choice) fail(no_device, choice.error().message);
+    request.device = choice->id;
+  }
   for (const std::string& pin : a.pins)
     request.pins.push_back(check(scheduler::pin_from(pin, request.units, target.machine)));
   return request;

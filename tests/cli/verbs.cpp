@@ -172,6 +172,7 @@ TEST_F(Cli, PlansForMachinesThatAreNotHere) {
   auto mixed = tool("plan h-350m --machine tests/data/machines/laptop.machine.json --profile " + file("profile.json"));
   EXPECT_EQ(mixed.code, 3);
   EXPECT_HAS(mixed.err, "was measured on machine");
+  EXPECT_EQ(tool("plan h-tiny --profile probes/machines/ai-pc-16.json --device vulkan:7").code, 4);
   auto too_large = tool("plan h-small --profile probes/machines/old-laptop-8.json");
   EXPECT_EQ(too_large.code, 1);
   EXPECT_HAS(too_large.err, "does not fit");
