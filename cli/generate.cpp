@@ -85,14 +85,8 @@ Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std
       if (devices.find(id) == std::string::npos) devices += (devices.empty() ? "" : ", ") + id;
     say("auto: placed on " + devices + " by measurement (`switchyard plan` shows why)");
   }
-  std::vector<hal::DeviceRef> devices;
-  for (const std::string& id : placed.plan->devices()) devices.push_back(fleet.open(id));
-  if (placed.plan->model_hash != model.content_hash)
-    fail(usage,
-         "the plan was made for " + placed.plan->model + ", this model is " + model.name + ": make a plan for it");
-  scheduler::EngineOptions planned = options;
-  planned.sessions = placed.plan->sessions;  // the memory the plan has counted
-  placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), planned));
+  auto open = [&](const std::string& id) -> hal::Result<hal::DeviceRef> { return fleet.open(id); };
+  placed.engine = check(scheduler::run(std::move(model), *placed.plan, open, options));
   return placed;
 }
 

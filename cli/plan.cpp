@@ -26,11 +26,6 @@ struct Target {
   scheduler::ClaimFunction claim;  // empty: the kernel library's
 };
 
-bool is_described(const std::string& text) {
-  const auto j = nlohmann::json::parse(text, nullptr, false);
-  return j.is_object() && j.value("schema", nlohmann::json()) == "switchyard.described_machine/1";
-}
-
 Target described(const std::string& text) {
   probes::Described d = check(probes::described_from_json(text));
   say("for " + d.title + ": described, not measured");
@@ -42,11 +37,11 @@ std::optional<Target> elsewhere(const Arguments& a) {
   if (a.machine.empty()) {
     if (a.profile.empty()) return std::nullopt;
     const std::string text = read_text(a.profile);
-    if (!is_described(text)) return std::nullopt;
+    if (!probes::is_described(text)) return std::nullopt;
     return described(text);
   }
   const std::string text = read_text(a.machine);
-  if (is_described(text)) {
+  if (probes::is_described(text)) {
     if (!a.profile.empty()) fail(usage, "--machine " + a.machine + " is described: it has no other --profile");
     return described(text);
   }
@@ -150,6 +145,7 @@ void run(const Arguments& a, const Global& global) {
   if (a.table) return run_table(a, *target, options, global);
   scheduler::PlanRequest request = request_of(a, model, *target, options);
   request.effort = 10;  // a tenth of a second is worth a smaller gap to who waits for one plan
+  request.advise = true;
   const scheduler::Plan plan = check(scheduler::make_plan(target->machine, target->profile, request, target->claim));
   const std::string text = to_json(plan);
   if (!a.out.empty()) write_text(a.out, text + "\n");

@@ -92,6 +92,12 @@ CopyCurve copies(double seconds, double bytes_per_second) {
 
 }  // namespace
 
+bool is_described(std::string_view text) {
+  const Json j = Json::parse(text, nullptr, false);
+  const Json found = j.is_object() ? j.value("schema", Json()) : Json();
+  return found.is_string() && found.get_ref<const std::string&>().starts_with(schema.substr(0, schema.find('/') + 1));
+}
+
 hal::Result<Described> described_from_json(std::string_view text) {
   return parse<Described>(text, schema, "described machine", [](const Json& j) -> hal::Result<Described> {
     Described made;

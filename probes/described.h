@@ -21,6 +21,7 @@ struct Described {
   std::function<hal::Claim(const hal::Info&, const hal::Segment&)> claim;
 };
 
+bool is_described(std::string_view text);  // by its schema; of any version
 // io: another schema, a missing or wrong field, a figure outside 1e-6 to 1e7, memory that is
 // more than there is, a share above 1; named.
 hal::Result<Described> described_from_json(std::string_view text);

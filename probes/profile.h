@@ -19,7 +19,8 @@ struct Stat {
   double median = 0, min = 0, max = 0, spread = 0;
   int samples = 0;  // each the mean of `runs` repetitions
   int runs = 1;
-  int warmup = 0;  // repetitions before the first sample
+  int warmup = 0;                                // repetitions before the first sample
+  bool measured() const { return samples > 0; }  // else it was described
   bool noisy() const;
 };
 inline constexpr double noisy_spread = 0.25;

@@ -202,18 +202,22 @@ UnitPart part_of(const Model& model, std::int64_t unit) {
   return {(unit - 1) % each == 0 ? Part::mixer : Part::feed_forward, (unit - 1) / each};
 }
 
-std::string unit_name(const Model& model, std::int64_t unit) {
+std::string unit_kind(const Model& model, std::int64_t unit) {
   const UnitPart part = part_of(model, unit);
-  const char* what = "";
+  const Config& c = model.config;
   switch (part.part) {
     case Part::embedding: return "embed";
+    case Part::mixer: return c.kinds[static_cast<std::size_t>(part.layer)] == LayerKind::mamba ? "mamba" : "attention";
+    case Part::feed_forward: return c.experts > 0 ? "experts" : "mlp";
     case Part::head: return "head";
-    case Part::feed_forward: what = model.config.experts > 0 ? " (experts)" : " (mlp)"; break;
-    case Part::mixer:
-      what = model.config.kinds[static_cast<std::size_t>(part.layer)] == LayerKind::mamba ? " (mamba)" : " (attention)";
-      break;
   }
-  return "layer " + std::to_string(part.layer) + what;
+  return "";
+}
+
+std::string unit_name(const Model& model, std::int64_t unit) {
+  const std::int64_t layer = part_of(model, unit).layer;
+  const std::string kind = unit_kind(model, unit);
+  return layer < 0 ? kind : "layer " + std::to_string(layer) + " (" + kind + ")";
 }
 
 ModelSegment build_segment(const Model& model, std::int64_t first, std::int64_t last, const StepShape& shape) {

@@ -53,6 +53,8 @@ std::int64_t unit_count(const Model& model);
 UnitPart part_of(const Model& model, std::int64_t unit);
 // "embed", "layer 3 (mamba)", "layer 3 (experts)", "layer 5 (attention)", "layer 5 (mlp)", "head"
 std::string unit_name(const Model& model, std::int64_t unit);
+std::string unit_kind(const Model& model,
+                      std::int64_t unit);  // "embed", "mamba", "attention", "experts", "mlp", "head"
 
 // Units [first, last). A model loaded without data makes segments that can be claimed and costed, not compiled.
 ModelSegment build_segment(const Model& model, std::int64_t first, std::int64_t last, const StepShape& shape);

@@ -133,9 +133,9 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
   if (by_ops > seconds / 2)
     return Estimate{seconds, How::ops,
                     missing ? std::to_string(missing) + " of " + std::to_string(work.size()) + " ops by roofline" : ""};
-  const bool described = d->read.with.starts_with("described");
-  return Estimate{limit, How::roofline,
-                  (described ? "described rates of " : "measured bandwidth and arithmetic of ") + device};
+  return Estimate{
+      limit, How::roofline,
+      (d->read.seconds.measured() ? "measured bandwidth and arithmetic of " : "described rates of ") + device};
 }
 
 hal::Bytes CostModel::resident(const std::string& device, const hal::Segment& segment) {
@@ -159,8 +159,7 @@ Estimate CostModel::move(const std::string& from, const std::string& to, double 
     const DeviceProfile* d = profile_.device(id);
     if (!d) continue;
     const probes::CopyCurve& curve = out ? d->to_host : d->to_device;
-    const bool measured = !curve.points.empty() && curve.points.front().seconds.samples > 0;
-    if (!measured) e.how = How::roofline;
+    if (curve.points.empty() || !curve.points.front().seconds.measured()) e.how = How::roofline;
     if (curve.points.empty()) {
       e.seconds += d->launch.median;
     } else {

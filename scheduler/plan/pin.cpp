@@ -15,13 +15,6 @@ std::optional<std::int64_t> number(std::string_view text) {
   return n;
 }
 
-// "mamba" of "layer 3 (mamba)"; empty: the name has no brackets.
-std::string_view kind_of(std::string_view name) {
-  const auto open = name.rfind('(');
-  return open == std::string_view::npos || name.back() != ')' ? std::string_view()
-                                                              : name.substr(open + 1, name.size() - open - 2);
-}
-
 }  // namespace
 
 hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units, const probes::Machine& machine) {
@@ -30,9 +23,8 @@ hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units,
   std::set<std::string_view> seen;
   for (const Unit& u : units) {
     layers = std::max(layers, u.layer + 1);
-    const auto kind = kind_of(u.name);
     if (u.layer < 0) names += ", " + u.name;
-    if (!kind.empty() && seen.insert(kind).second) kinds += ", " + std::string(kind);
+    if (u.layer >= 0 && seen.insert(u.kind).second) kinds += ", " + u.kind;
   }
   auto wrong = [&](const std::string& why) {
     return hal::Error{hal::Code::invalid_argument, "pin '" + std::string(text) + "': " + why + "; there are layers 0-" +
@@ -61,11 +53,7 @@ hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units,
     if (add_where([&](const Unit& u) { return u.layer >= *from && u.layer <= *to; })) return pin;
     return wrong("no such layers");
   }
-  if (add_where([&](const Unit& u) { return u.name == who; })) return pin;
-  if (add_where([&](const Unit& u) { return !kind_of(u.name).empty() && kind_of(u.name) == who; })) return pin;
-  add_where([&](const Unit& u) { return std::string_view(u.name).substr(0, u.name.find(' ')) == who; });
-  if (pin.units.size() > 1) return wrong("more than one unit is called so");
-  if (pin.units.size() == 1) return pin;
+  if (add_where([&](const Unit& u) { return u.name == who || u.kind == who; })) return pin;
   return wrong("no such unit");
 }
 

@@ -203,7 +203,8 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
     plan.lower_bound_seconds = least_cost(p.chain(cost, request, Mode::latency, true).chain);
   plan.gap = plan.fits && solved.cost > 0 ? std::max(0.0, (solved.cost - plan.objective_bound) / solved.cost) : 0;
   plan.optimal = solved.optimal;
-  if (plan.fits && request.mode != Mode::memory) plan.better_with = better_with(p, posed.chain, solved);
+  if (request.advise && plan.fits && request.mode != Mode::memory)
+    plan.better_with = better_with(p, posed.chain, solved);
   HAL_CHECK(check(plan, machine, profile, request, claim));
   return plan;
 }

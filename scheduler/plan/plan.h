@@ -18,6 +18,7 @@ namespace switchyard::scheduler {
 // A part of the chain that is placed as one: the embedding, a layer's mixer or feed-forward part, the head.
 struct Unit {
   std::string name;         // "layer 3 (mamba)"
+  std::string kind;         // "mamba", for pins
   std::int64_t layer = -1;  // its number, for pins; -1: not a layer
   hal::Segment segment;     // constants need no data
   hal::Bytes state = 0;     // of one session at the context, in bytes
@@ -37,9 +38,8 @@ struct Pin {
   std::string device;  // a door's id
 };
 // "0-11=vulkan:0", "3=cpu", "head=cpu:0", "layer 3 (mamba)=cpu", "experts=cpu", "all=auto": numbers are layers with all
-// their parts; a name is a unit's, its first word where that is unique, or the word in brackets, of every unit that has
-// it. The device as probes::resolve takes it. invalid_argument names the units there
-// are.
+// their parts; a name is a unit's, or a kind, of every unit that is of it. The device as probes::resolve takes it.
+// invalid_argument names the units there are.
 hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units, const probes::Machine& machine);
 
 struct PlanRequest {
@@ -56,6 +56,7 @@ struct PlanRequest {
   std::string device;   // a door's id: everything there; what it declines goes elsewhere, unless strict
   bool strict = false;  // with `device` or pins: fail with every op, shape and reason instead
   double effort = 1;    // of the solver, as in ChainOptions
+  bool advise = false;  // also look for what would make the plan better (Plan::better_with): several plans more
 };
 
 struct Refusal {
@@ -108,7 +109,7 @@ struct Plan {
   bool optimal = false;                       // proven for the estimated costs
   std::vector<PlannedLayer> layers;
   std::vector<Move> moves;
-  std::vector<More> better_with;  // of the full pools, the least that is worth it
+  std::vector<More> better_with;  // where asked: of the full pools, the least that is worth it
 
   std::vector<std::string> devices() const;  // one per unit
 };

@@ -7,12 +7,11 @@ using namespace hal;
 std::vector<Unit> units_of(const models::Model& model, const StageOptions& options) {
   std::vector<Unit> units;
   const models::StepShape shape = step_shape(options);
-  const std::int64_t tokens = shape.pages_per_sequence * shape.page_size;
+  const std::int64_t tokens = shape.pages_per_sequence * shape.page_size;  // whole pages
   for (std::int64_t u = 0; u < models::unit_count(model); ++u) {
-    const hal::Bytes state = models::state_bytes(model, u, tokens, options.kv);
-    const bool recurrent = state == models::state_bytes(model, u, 0, options.kv);
-    units.push_back({models::unit_name(model, u), models::part_of(model, u).layer,
-                     models::build_segment(model, u, u + 1, shape).segment, state, recurrent ? state : 0});
+    units.push_back({models::unit_name(model, u), models::unit_kind(model, u), models::part_of(model, u).layer,
+                     models::build_segment(model, u, u + 1, shape).segment,
+                     models::state_bytes(model, u, tokens, options.kv), models::state_bytes(model, u, 0, options.kv)});
   }
   return units;
 }
@@ -27,7 +26,7 @@ PlanRequest request_for(const models::Model& model, const StageOptions& options)
   return request;
 }
 
-Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probes::Devices& devices,
+Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, const OpenDevice& open,
                                     const EngineOptions& options) {
   if (plan.model_hash != model.content_hash)
     return Error{Code::invalid_argument, "the plan was made for " + plan.model + " (" +
@@ -35,12 +34,18 @@ Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probe
                                              std::to_string(model.content_hash) + "): make a plan for it"};
   std::vector<DeviceRef> opened;
   for (const std::string& id : plan.devices()) {
-    HAL_TRY(DeviceRef device, devices.open(id));
+    HAL_TRY(DeviceRef device, open(id));
     opened.push_back(std::move(device));
   }
   EngineOptions planned = options;
   if (planned.sessions == 0) planned.sessions = plan.sessions;
   return Engine::open(std::move(model), std::move(opened), planned);
+}
+
+Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probes::Devices& devices,
+                                    const EngineOptions& options) {
+  return run(
+      std::move(model), plan, [&](const std::string& id) { return devices.open(id); }, options);
 }
 
 }  // namespace switchyard::scheduler

@@ -12,7 +12,11 @@ std::vector<Unit> units_of(const models::Model& model, const StageOptions& optio
 // A request for `model` with its units and sizes filled in from the options; sessions, mode and pins are the caller's.
 PlanRequest request_for(const models::Model& model, const StageOptions& options);
 
-// The model on the plan's devices. invalid_argument: a plan made for another model.
+// The model on the plan's devices, with the memory the plan counts unless options.sessions says otherwise. `open` gives
+// a device by its id. invalid_argument: a plan made for another model.
+using OpenDevice = std::function<hal::Result<hal::DeviceRef>(const std::string& id)>;
+hal::Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, const OpenDevice& open,
+                                         const EngineOptions& options);
 hal::Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probes::Devices& devices,
                                          const EngineOptions& options);
 

@@ -54,6 +54,19 @@ Flat::Flat(const Chain& c) : units(c.units.size()), places(c.places) {
   }
 }
 
+void Flat::take(const std::vector<std::size_t>& options, std::vector<double>& taken) const {
+  taken.assign(rows, 0);
+  std::size_t from = host();
+  for (std::size_t u = 0; u <= units; ++u) {
+    const std::size_t to = u < units ? place[options[u]] : host();
+    for (std::size_t r = 0; r < rows; ++r) {
+      if (moved[u]) taken[r] += moved[u][at(from, to) * rows + r];
+      if (u < units) taken[r] += this->taken(options[u])[r];
+    }
+    from = to;
+  }
+}
+
 Placement Flat::placement(const std::vector<std::size_t>& options) const {
   Placement x(units);
   for (std::size_t u = 0; u < units; ++u) x[u] = options[u] - first[u];

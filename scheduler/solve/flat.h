@@ -28,6 +28,8 @@ struct Flat {
   std::size_t host() const { return places; }
   const double* taken(std::size_t option) const { return takes.data() + option * rows; }
   const double* taken_once(std::size_t device) const { return fixed.data() + device * rows; }
+  // What the options and moves of a placement take of every row; what devices take once is not in it.
+  void take(const std::vector<std::size_t>& options, std::vector<double>& taken) const;
   Placement placement(const std::vector<std::size_t>& options) const;  // from numbers here to numbers within units
   std::vector<std::size_t> options(const Placement& x) const;
 

@@ -12,6 +12,10 @@ constexpr double clearly = 1e-12;  // a saving that is not rounding
 
 void Search::take(std::size_t option, double sign) {
   for (std::size_t r = 0; r < f_.rows; ++r) used_[r] += sign * f_.taken(option)[r];
+  pay(option, sign);
+}
+
+void Search::pay(std::size_t option, double sign) {
   for (std::uint64_t left = f_.devices[option]; left; left &= left - 1) {
     const auto d = static_cast<std::size_t>(std::countr_zero(left));
     const bool changes = sign > 0 ? count_[d]++ == 0 : --count_[d] == 0;
@@ -30,13 +34,9 @@ void Search::moves_beside(std::size_t u, double sign) {
 
 void Search::set(const std::vector<std::size_t>& x) {
   x_ = x;
-  used_.assign(f_.rows, 0);
+  f_.take(x, used_);
   count_.assign(64, 0);
-  for (auto o : x) take(o, 1);
-  for (std::size_t u = 0; u < f_.units; u += 2) moves_beside(u, 1);
-  if (f_.units % 2 == 0 && f_.moved[f_.units])
-    for (std::size_t r = 0; r < f_.rows; ++r)
-      used_[r] += f_.moved[f_.units][f_.at(f_.place[x_.back()], f_.host()) * f_.rows + r];
+  for (auto o : x) pay(o, 1);
 }
 
 void Search::put(std::size_t option) {

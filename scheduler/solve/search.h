@@ -29,6 +29,7 @@ class Search {
   double around(std::size_t option) const;  // its cost and that of the moves at both its sides
   double extra(std::size_t option) const { return around(option) - around(x_[f_.unit[option]]); }
   void take(std::size_t option, double sign);
+  void pay(std::size_t option, double sign);  // what its devices take once
   void moves_beside(std::size_t unit, double sign);
   double over() const;  // shares of the rows used beyond their limits
   bool repair(const Scope& scope, Effort& effort);

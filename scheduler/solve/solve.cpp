@@ -53,7 +53,11 @@ class Solver {
     result.price.assign(chain_.rows(), 0);
     for (std::size_t r = 0; r < f_.rows; ++r) result.price[f_.row_of[r]] = root.price[r];
     search_.greedy(scope(root), effort_);
-    drop_hopeless(root);
+    if (Scope s = scope(root); search_.best_cost < never) {
+      drop_hopeless(s, root.price, search_.best_cost * (1 + same));
+      gone_ = s.gone;
+      for (auto o : search_.best) gone_[o] = 0;
+    }
     search_.improve(scope(root), 4, effort_);
     const double bound = branch(std::move(root));
     if (search_.best.empty()) {
@@ -116,7 +120,8 @@ class Solver {
       const auto path = relaxed_.path();
       search_.offer(path);
       if (round % 50 == 20) search_.repair_and_offer(s, path, effort_);
-      overuse(s, path, over);
+      f_.take(path, over);  // then, shares of the rows beyond their limits
+      for (std::size_t r = 0; r < f_.rows; ++r) over[r] = (over[r] - s.limit[r]) / std::max(1.0, s.limit[r]);
       if (round == 0) mean = over;
       const double weight = round == 0 ? 1 : weight_of(over, mean);
       double agrees = 0;
@@ -199,30 +204,13 @@ class Solver {
     return false;
   }
 
-  // Shares of the rows a path uses beyond their limits.
-  void overuse(const Scope& s, const std::vector<std::size_t>& path, std::vector<double>& over) const {
-    std::size_t from = f_.host();
-    std::fill(over.begin(), over.end(), 0);
-    for (std::size_t u = 0; u <= f_.units; ++u) {
-      const std::size_t to = u < f_.units ? f_.place[path[u]] : f_.host();
-      for (std::size_t r = 0; r < f_.rows; ++r) {
-        if (f_.moved[u]) over[r] += f_.moved[u][f_.at(from, to) * f_.rows + r];
-        if (u < f_.units) over[r] += f_.taken(path[u])[r];
-      }
-      from = to;
-    }
-    for (std::size_t r = 0; r < f_.rows; ++r) over[r] = (over[r] - s.limit[r]) / std::max(1.0, s.limit[r]);
-  }
-
-  // Options that no placement better than the best known can take.
-  void drop_hopeless(const Node& node) {
-    if (search_.best_cost == never) return;
+  // Takes out of the scope what no placement that costs less than `worth` can take at these prices.
+  void drop_hopeless(Scope& s, const std::vector<double>& price, double worth) {
     std::vector<double> bound;
-    relaxed_.solve(scope(node), node.price, effort_);
-    relaxed_.bounds_with_each(scope(node), bound, effort_);
+    relaxed_.solve(s, price, effort_);
+    relaxed_.bounds_with_each(s, bound, effort_);
     for (std::size_t o = 0; o < bound.size(); ++o)
-      if (bound[o] >= search_.best_cost * (1 + same)) gone_[o] = 1;
-    for (auto o : search_.best) gone_[o] = 0;
+      if (bound[o] >= worth) s.gone[o] = 1;
   }
 
   // Parts with the lowest bound first. Returns a bound on all.
@@ -274,12 +262,10 @@ class Solver {
 
   double by_labels(const Node& node) {
     Scope s = scope(node);
-    relaxed_.solve(s, node.price, effort_);
-    if (search_.best_cost < never) {
-      std::vector<double> bound;
-      relaxed_.bounds_with_each(s, bound, effort_);
-      for (std::size_t o = 0; o < bound.size(); ++o)
-        if (bound[o] >= search_.best_cost * (1 - same)) s.gone[o] = 1;
+    if (search_.best_cost == never) {
+      relaxed_.solve(s, node.price, effort_);
+    } else {
+      drop_hopeless(s, node.price, search_.best_cost * (1 - same));
       for (std::size_t u = 0; u < f_.units; ++u)
         if (std::all_of(s.gone.begin() + static_cast<std::ptrdiff_t>(f_.first[u]),
                         s.gone.begin() + static_cast<std::ptrdiff_t>(f_.first[u + 1]), [](char g) { return g; }))

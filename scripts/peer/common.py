@@ -28,22 +28,6 @@ def run(command):
     return json.loads(done.stdout)
 
 
-def interpreter(given):
-    """One that has llama_cpp: the given one, or a virtual environment below build/ that is made on the first run."""
-    python = given or str(ROOT / "build/peers/bin/python")
-    if not given and not os.path.exists(python):
-        say("building llama-cpp-python for this machine into build/peers (minutes)")
-        subprocess.run([sys.executable, "-m", "venv", ROOT / "build/peers"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "llama-cpp-python"], check=True)
-    try:
-        has = subprocess.run([python, "-c", "import llama_cpp"], stderr=subprocess.DEVNULL).returncode == 0
-    except OSError as e:
-        sys.exit(f"{python}: {e.strerror}")
-    if not has:
-        sys.exit(f"{python} has no llama_cpp: pip install llama-cpp-python there, or leave --python out")
-    return python
-
-
 def busy_share(seconds=1.0):
     """Of all cores' time, what others use just now: 0 to 1."""
     def read():

@@ -1,17 +1,12 @@
 """A bar chart of saved results as SVG, written by hand: per row the share of the run's limit that each side reaches, and their ratio."""
 import datetime
-from xml.sax.saxutils import escape
 
 from common import count
+from svg import TEXT, document, text
 
 LABEL, BARS, RATIO = 430, 430, 90  # widths
 ROW, BAR, TOP = 30, 11, 84
-OURS, PEER, TEXT, GRID = "#1f6fb2", "#c9a66b", "#222222", "#dddddd"
-
-
-def text(x, y, words, anchor="start", size=12, weight="normal"):
-    return (f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{TEXT}">'
-            f'{escape(words)}</text>')
+OURS, PEER, GRID = "#1f6fb2", "#c9a66b", "#dddddd"
 
 
 def bar(y, percent, scale, color):
@@ -42,10 +37,7 @@ def chart(title, sections):
               + f'<rect x="110" y="44" width="12" height="12" fill="{PEER}"/>' + text(128, 54, "llama.cpp, better of its weights repacked or not")
               + text(LABEL + BARS + RATIO - 12, TOP - 6, "ratio", "end", size=10))
     width, height = LABEL + BARS + RATIO, y + 10
-    head = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-            f'font-family="DejaVu Sans, Helvetica, Arial, sans-serif">')
-    return "\n".join([head, f'<rect width="{width}" height="{height}" fill="white"/>', text(10, 26, title, size=15, weight="bold"), legend, *grid,
-                      *parts, "</svg>", ""])
+    return document(width, height, [text(10, 26, title, size=15, weight="bold"), legend, *grid, *parts])
 
 
 def title(circumstances):

@@ -1,16 +1,12 @@
 """What scripts/bench_planner measured as SVG: how much dearer than the best known placement each rule's is, on a logarithmic axis."""
 import math
-from xml.sax.saxutils import escape
 
+from svg import document, text
 from tables import best_known, groups, quantile
 
 LEFT, WIDTH, ROW, TOP = 190, 560, 22, 70
-COLOR, OURS, TEXT, GRID = "#c9a66b", "#1f6fb2", "#222222", "#dddddd"
+COLOR, OURS, GRID = "#c9a66b", "#1f6fb2", "#dddddd"
 MOST = 32
-
-
-def text(x, y, words, anchor="start", size=12, weight="normal"):
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{TEXT}">{escape(words)}</text>'
 
 
 def place(ratio):
@@ -46,7 +42,5 @@ def chart(result):
         grid.append(f'<line x1="{place(ratio):.1f}" y1="{TOP}" x2="{place(ratio):.1f}" y2="{y}" stroke="{GRID}"/>')
         grid.append(text(place(ratio), TOP - 6, f"{ratio} x", "middle", 10))
     height, width = y + 12, LEFT + WIDTH + 60
-    head = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-            f'font-family="DejaVu Sans, Helvetica, Arial, sans-serif">')
     title = f"Cost of a placement over the best known: median (dot), 5 to 95 % of problems (bar), seed {result['seed']}"
-    return "\n".join([head, f'<rect width="{width}" height="{height}" fill="white"/>', text(10, 26, title, size=14, weight="bold"), *grid, *parts, "</svg>", ""])
+    return document(width, height, [text(10, 26, title, size=14, weight="bold"), *grid, *parts])

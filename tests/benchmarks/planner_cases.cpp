@@ -51,16 +51,11 @@ class Dice {
   std::mt19937_64 random_;
 };
 
-std::string kind_of(const std::string& name) {
-  const auto open = name.find('(');
-  return open == std::string::npos ? name : name.substr(open);
-}
-
 void vary_speeds(Posed& posed, const std::vector<Unit>& units, Dice& dice) {
   std::map<std::pair<std::string, std::size_t>, double> factor;
   for (std::size_t u = 0; u < posed.chain.units.size(); ++u)
     for (std::size_t i = 0; i < posed.chain.units[u].size(); ++i) {
-      auto [f, fresh] = factor.try_emplace({kind_of(units[u].name), posed.devices[u][i]}, 1);
+      auto [f, fresh] = factor.try_emplace({units[u].kind, posed.devices[u][i]}, 1);
       if (fresh) f->second = std::exp(0.12 * dice.normal());
       posed.chain.units[u][i].cost *= f->second;
     }
@@ -183,7 +178,7 @@ void run(const Arguments& a) {
     fill_memory(posed, problem, fill);
     test::Roles roles;
     for (const probes::Door* d : problem.devices) roles.device.push_back(d->info.kind);
-    for (const Unit& u : request.units) roles.experts.push_back(kind_of(u.name) == "(experts)");
+    for (const Unit& u : request.units) roles.experts.push_back(u.kind == "experts");
     Json results = Json::array(), rules = Json::object();
     for (double effort : a.efforts) results.push_back(answer(posed.chain, effort));
     for (const test::Rule& rule : test::all_rules()) {

@@ -113,7 +113,7 @@ TEST(Described, NoRuleOfOthersBeatsTheBound) {
       const ChainResult ours = solve(posed.chain);
       test::Roles roles;
       for (const probes::Door* door : problem->devices) roles.device.push_back(door->info.kind);
-      for (const Unit& u : asked.units) roles.experts.push_back(u.name.find("(experts)") != std::string::npos);
+      for (const Unit& u : asked.units) roles.experts.push_back(u.kind == "experts");
       for (const test::Rule& rule : test::all_rules()) {
         const auto x = rule.place(posed.chain, roles);
         if (!x) continue;

@@ -38,7 +38,7 @@ inline scheduler::Unit unit(const std::string& name, std::int64_t layer, double 
   auto up = b.constant(hal::DType::q8_0, {width, hidden}, 1, {}, nullptr),
        down = b.constant(hal::DType::q8_0, {hidden, width}, 2, {}, nullptr);
   b.output(kernels::gemm::append(b, kernels::gemm::append(b, x, up), down));
-  return {name, layer, b.take(), state};
+  return {name, name, layer, b.take(), state};
 }
 
 inline scheduler::PlanRequest model(int layers, double megabytes) {
@@ -49,6 +49,8 @@ inline scheduler::PlanRequest model(int layers, double megabytes) {
   for (int i = 0; i < layers; ++i)
     r.units.push_back(unit("layer " + std::to_string(i) + (i % 4 ? " (mamba)" : " (attention)"), i,
                            i % 4 ? megabytes : megabytes * 2, 1'000'000));
+  for (auto& u : r.units)
+    if (u.layer >= 0) u.kind = u.layer % 4 ? "mamba" : "attention";
   r.units.push_back(unit("head", -1, megabytes / 2));
   return r;
 }
