@@ -99,8 +99,13 @@ std::uint64_t hash(const Segment& segment);
 // fixed_shapes: it compiles only segments whose dims are all fixed, and runs one sequence at a time.
 struct Group {
   std::vector<std::uint32_t> nodes;
-  Bytes resident = 0, scratch = 0;  // device bytes: held by the program; needed per run at the largest dims
   bool fixed_shapes = false;
+};
+// A constant as a device keeps it. Programs of one device share a copy of equal key and layout; key 0: never shared.
+struct Holding {
+  std::uint64_t key = 0;
+  std::string layout;
+  Bytes bytes = 0;
 };
 struct Declined {
   std::uint32_t node;
@@ -109,6 +114,9 @@ struct Declined {
 struct Claim {
   std::vector<Group> groups;
   std::vector<Declined> declined;
+  // Of a program of the whole segment, where whole(): device bytes it holds, and needs per run at the largest dims.
+  std::vector<Holding> holds;
+  Bytes scratch = 0;
   bool whole() const { return declined.empty() && !groups.empty(); }
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hal/shared/launch_plan.h"
 #include "kernels/primitives.h"
 
 namespace switchyard::kernels {
@@ -81,7 +82,7 @@ bool only_graphs(const Info& info) { return info.formats.size() == 1 && info.for
 
 Claim claim_as_graph(const Segment& segment) {
   Claim claim;
-  Group group{{}, 0, 0, true};
+  Group group{{}, true};
   for (std::uint32_t n = 0; n < segment.nodes.size(); ++n) {
     const OpInfo* op = find_op(segment.nodes[n].op);
     if (!op) {
@@ -96,8 +97,9 @@ Claim claim_as_graph(const Segment& segment) {
       group.nodes.push_back(n);
     }
   }
-  for (const Constant& c : segment.constants) group.resident += max_bytes(segment.values[c.value]);
   if (!group.nodes.empty()) claim.groups.push_back(std::move(group));
+  if (claim.whole())
+    for (const Constant& c : segment.constants) claim.holds.push_back({0, "", max_bytes(segment.values[c.value])});
   return claim;
 }
 
@@ -113,12 +115,14 @@ Claim Library::claim(const Segment& segment, const Info& info) const {
       claim.declined.push_back({n, why});
       continue;
     }
-    Group group{{n}, 0, 0, false};
-    for (auto v : node.in)
-      if (v != no_value && segment.constant(v)) group.resident += max_bytes(segment.values[v]);
-    for (auto v : node.out) group.scratch += max_bytes(segment.values[v]);
-    claim.groups.push_back(std::move(group));
+    claim.groups.push_back({{n}, false});
   }
+  if (!claim.whole()) return claim;
+  auto lowered = lower(segment, info);
+  auto plan = lowered ? LaunchPlan::make(segment, std::move(*lowered), info.limits.align) : lowered.error();
+  if (!plan) return {{}, {{0, plan.error().message}}, {}, 0};
+  for (const LaunchPlan::Held& held : plan->constants) claim.holds.push_back({held.key, held.layout, held.bytes});
+  claim.scratch = plan->scratch;
   return claim;
 }
 

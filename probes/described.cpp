@@ -22,7 +22,8 @@ using Devices = std::map<std::string, Device>;  // by id
 hal::Claim claim_of(const Devices& devices, const hal::Info& info, const hal::Segment& segment) {
   hal::Claim claim;
   const Device& d = devices.at(info.id);
-  hal::Group all{{}, 0, d.fixed, d.fixed_shapes};
+  hal::Group all{{}, d.fixed_shapes};
+  claim.scratch = d.fixed;
   for (std::uint32_t n = 0; n < segment.nodes.size(); ++n) {
     const std::string& op = segment.nodes[n].op;
     if (auto why = d.declines.find(op.substr(0, op.find('@'))); why != d.declines.end())
@@ -30,7 +31,8 @@ hal::Claim claim_of(const Devices& devices, const hal::Info& info, const hal::Se
     else
       all.nodes.push_back(n);
   }
-  for (const hal::Constant& c : segment.constants) all.resident += hal::max_bytes(segment.values[c.value]);
+  for (const hal::Constant& c : segment.constants)
+    claim.holds.push_back({c.key, "", hal::max_bytes(segment.values[c.value])});
   if (!all.nodes.empty()) claim.groups.push_back(std::move(all));
   return claim;
 }

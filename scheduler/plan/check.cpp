@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "scheduler/plan/problem.h"
 
@@ -35,7 +36,8 @@ hal::Status check(const Plan& plan, const probes::Machine& machine, const probes
   CostModel cost(profile);
   HAL_TRY(Problem p, pose(machine, cost, request, claim));
   std::map<std::string, hal::Bytes> rows;
-  std::map<std::string, bool> used;
+  std::set<std::string> used;
+  std::set<std::size_t> copied;
   for (std::size_t u = 0; u < plan.layers.size(); ++u) {
     const PlannedLayer& layer = plan.layers[u];
     if (layer.layer != request.units[u].name)
@@ -56,8 +58,9 @@ hal::Status check(const Plan& plan, const probes::Machine& machine, const probes
                    ", and placed on " + layer.device);
     if (!std::isfinite(layer.seconds) || layer.seconds < 0)
       return wrong(layer.layer + " is predicted to take " + std::to_string(layer.seconds) + " s");
-    for (auto r : p.rows_of[d]) rows[p.rows[r].name] += place.bytes + (used[layer.device] ? 0 : p.fixed[d]);
-    used[layer.device] = true;
+    hal::Bytes bytes = place.bytes + (used.insert(layer.device).second ? p.fixed[d] : 0);
+    for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
+    for (auto r : p.rows_of[d]) rows[p.rows[r].name] += bytes;
   }
   std::string shortage;
   hal::Bytes total = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "scheduler/plan/problem.h"
 
@@ -89,7 +90,7 @@ std::optional<RunnerUp> runner_up(const Problem& p, const Posed& posed, const Pl
 void prefer_one_device(const Posed& posed, ChainResult& solved) {
   const Chain& chain = posed.chain;
   ChainResult simple = solved;
-  for (std::size_t d = 0; d < chain.devices; ++d) {
+  for (std::size_t d = 0; d < chain.places; ++d) {
     Placement x;
     for (std::size_t u = 0; u < chain.units.size(); ++u)
       if (auto option = posed.option_on(u, d)) x.push_back(*option);
@@ -167,11 +168,14 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
     return hal::Error{hal::Code::internal, "the plan and its memory do not agree: " + plan.shortage};
 
   const bool prefill = request.mode == Mode::ttft;
+  std::set<std::size_t> copied;
   for (std::size_t u = 0; u < x.size(); ++u) {
     const Place& place = p.places[u][x[u]];
     const Estimate& e = prefill ? place.prefill : place.decode;
+    hal::Bytes bytes = place.bytes;
+    for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
     PlannedLayer layer{
-        request.units[u].name, p.devices[x[u]]->info.id, e.seconds, place.bytes, to_string(e.how), e.detail, {}, {}};
+        request.units[u].name, p.devices[x[u]]->info.id, e.seconds, bytes, to_string(e.how), e.detail, {}, {}};
     layer.runner_up = runner_up(p, posed, solved.placement, u, request.mode);
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const auto& refusals = p.places[u][d].refusals;

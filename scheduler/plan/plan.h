@@ -1,9 +1,9 @@
 // Plan: who gets what and why. Made from a machine, a profile and a model's units; kept as JSON ("switchyard.plan/2",
 // sorted keys); bound to model and machine. Every plan made or loaded passes check().
 //
-// What is counted per device: a unit's weights as the device holds them, its state for all sessions at the context, and
-// once per device used the largest scratch of any unit. Weights that two units share are counted twice; of several
-// parts of the chain on one device each takes scratch of its own, which is counted once.
+// What is counted per device: a unit's weights as the device holds them (a copy that several units share, such as a
+// tied embedding and head, once), its state for all sessions at the context, and once per device used the largest
+// scratch of any unit.
 #pragma once
 #include <functional>
 #include <optional>
@@ -70,7 +70,7 @@ struct RunnerUp {
 struct PlannedLayer {
   std::string layer, device;
   double seconds = 0;       // in one step of the mode
-  hal::Bytes bytes = 0;     // weights and state
+  hal::Bytes bytes = 0;     // weights and state; a shared copy counts for its first user
   std::string how, detail;  // of seconds: as in cost.h
   std::optional<RunnerUp> runner_up;
   std::vector<Refusal> refused;

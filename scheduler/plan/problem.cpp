@@ -43,11 +43,9 @@ std::string shapes_of(const hal::Segment& s, const hal::Node& n) {
   return text + ")";
 }
 
-// Why a device would not take the unit; empty: it would, and bytes and scratch are set.
-std::vector<Refusal> consider(const hal::Info& info, const hal::Segment& segment, const ClaimFunction& ask,
-                              Place& place, bool& one_sequence) {
+// Why a device would not take the unit; empty: it would.
+std::vector<Refusal> consider(const hal::Info& info, const hal::Segment& segment, const hal::Claim& claim) {
   std::vector<Refusal> refusals;
-  hal::Claim claim = ask(info, segment);
   for (const hal::Declined& d : claim.declined) {
     bool known = d.node < segment.nodes.size();
     std::string why = (known ? shapes_of(segment, segment.nodes[d.node]) + ": " : std::string()) + d.why;
@@ -55,11 +53,6 @@ std::vector<Refusal> consider(const hal::Info& info, const hal::Segment& segment
       refusals.push_back({info.id, "unsupported", why});
   }
   if (claim.groups.empty() && refusals.empty()) refusals.push_back({info.id, "unsupported", "claims none of its ops"});
-  for (const hal::Group& g : claim.groups) {
-    place.bytes += g.resident;
-    place.scratch += g.scratch;
-    one_sequence = one_sequence || g.fixed_shapes;
-  }
   for (const hal::Constant& c : segment.constants) {
     hal::Bytes bytes = hal::max_bytes(segment.values[c.value]);
     if (info.limits.max_buffer && bytes > info.limits.max_buffer)
@@ -68,6 +61,30 @@ std::vector<Refusal> consider(const hal::Info& info, const hal::Segment& segment
                               "; its largest buffer is " + gigabytes(info.limits.max_buffer)});
   }
   return refusals;
+}
+
+using Holdings = std::vector<std::vector<std::vector<hal::Holding>>>;  // [unit][device]
+
+// Constants that several units of a device would hold become copies of the problem, and leave the units' own bytes.
+// Beyond what the solver's bits can name, each unit counts its own.
+void share_copies(const Holdings& holds, Problem& p) {
+  for (std::size_t d = 0; d < p.devices.size(); ++d) {
+    std::map<std::pair<std::uint64_t, std::string>, std::vector<std::size_t>> users;
+    for (std::size_t u = 0; u < holds.size(); ++u)
+      for (const hal::Holding& h : holds[u][d])
+        if (auto& of = users[{h.key, h.layout}]; h.key && (of.empty() || of.back() != u)) of.push_back(u);
+    for (const auto& [id, units] : users) {
+      if (units.size() < 2 || p.devices.size() + p.copies.size() >= 64) continue;
+      const auto same = [&](const hal::Holding& h) { return h.key == id.first && h.layout == id.second; };
+      const auto& first = holds[units.front()][d];
+      const hal::Bytes bytes = std::find_if(first.begin(), first.end(), same)->bytes;
+      for (std::size_t u : units) {
+        p.places[u][d].bytes -= bytes;
+        p.places[u][d].copies.push_back(p.copies.size());
+      }
+      p.copies.push_back({d, bytes});
+    }
+  }
 }
 
 hal::Status set_pins(const PlanRequest& request, Problem& p) {
@@ -145,7 +162,8 @@ Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, boo
   Chain& c = posed.chain;
   const bool prefill = mode == Mode::ttft, memory = mode == Mode::memory;
   const double scale = memory ? 1e-9 : 1;  // in the memory mode time only breaks ties
-  c.places = c.devices = devices.size();
+  c.places = devices.size();
+  c.devices = devices.size() + copies.size();
   for (const Row& row : rows) c.limit.push_back(static_cast<std::int64_t>(row.capacity));
   auto takes = [&](std::size_t d, hal::Bytes bytes) {
     std::vector<std::int64_t> of(rows.size(), 0);
@@ -153,6 +171,7 @@ Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, boo
     return of;
   };
   for (std::size_t d = 0; d < devices.size(); ++d) c.fixed.push_back(takes(d, fixed[d]));
+  for (const SharedCopy& copy : copies) c.fixed.push_back(takes(copy.device, copy.bytes));
   for (std::size_t u = 0; u < places.size(); ++u) {
     c.units.emplace_back();
     posed.devices.emplace_back();
@@ -161,10 +180,16 @@ Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, boo
       if (!place.possible || (with_pins && pinned[u] >= 0 && pinned[u] != static_cast<std::int64_t>(d) &&
                               places[u][static_cast<std::size_t>(pinned[u])].possible))
         continue;
+      hal::Bytes bytes = place.bytes;  // as an objective, a copy counts for every user
+      std::uint64_t used = std::uint64_t{1} << d;
+      for (std::size_t copy : place.copies) {
+        bytes += copies[copy].bytes;
+        used |= std::uint64_t{1} << (devices.size() + copy);
+      }
       const double share =
-          static_cast<double>(place.bytes) / std::max(1.0, static_cast<double>(rows[rows_of[d].front()].capacity));
-      c.units[u].push_back({(memory ? share : 0) + scale * (prefill ? place.prefill : place.decode).seconds, d,
-                            std::uint64_t{1} << d, takes(d, place.bytes)});
+          static_cast<double>(bytes) / std::max(1.0, static_cast<double>(rows[rows_of[d].front()].capacity));
+      c.units[u].push_back({(memory ? share : 0) + scale * (prefill ? place.prefill : place.decode).seconds, d, used,
+                            takes(d, place.bytes)});
       posed.devices[u].push_back(d);
     }
   }
@@ -211,17 +236,24 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
   const Step prefill{p.chunk, 1, p.chunk * (p.chunks - 1) / 2, 1};  // the middle of the prompt
   p.fixed.assign(p.devices.size(), 0);
   bool any_measured = false;
+  Holdings holds;
   for (const Unit& unit : request.units) {
     auto& row = p.places.emplace_back();
+    holds.emplace_back();
     const auto u = p.places.size() - 1;
     std::vector<Refusal> all;
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const hal::Info& info = p.devices[d]->info;
       Place& place = row.emplace_back();
-      bool one_sequence = false;
-      place.refusals = consider(info, unit.segment, ask, place, one_sequence);
+      const hal::Claim claim = ask(info, unit.segment);
+      place.refusals = consider(info, unit.segment, claim);
+      for (const hal::Holding& h : claim.holds) place.bytes += h.bytes;
       place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) +
                     unit.state * static_cast<hal::Bytes>(request.sessions) + unit.zeros;
+      place.scratch = claim.scratch;
+      holds.back().push_back(claim.holds);
+      const bool one_sequence =
+          std::any_of(claim.groups.begin(), claim.groups.end(), [](const hal::Group& g) { return g.fixed_shapes; });
       Step step = p.step;
       if (one_sequence) step.rows = step.sequences = step.logits = 1;
       auto decode = cost.unit(info.id, unit.segment, step), whole = cost.unit(info.id, unit.segment, prefill);
@@ -253,6 +285,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
                             p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id +
                             ", which declines it:" + reasons(row[static_cast<std::size_t>(p.pinned[u])].refusals)};
   }
+  share_copies(holds, p);
   return p;
 }
 

@@ -9,8 +9,15 @@ namespace switchyard::scheduler {
 struct Place {  // of a unit on a device
   bool possible = false;
   std::vector<Refusal> refusals;
-  Estimate decode, prefill;  // of one step; of the whole prompt
-  hal::Bytes bytes = 0, scratch = 0;
+  Estimate decode, prefill;           // of one step; of the whole prompt
+  hal::Bytes bytes = 0, scratch = 0;  // bytes: without those of shared copies
+  std::vector<std::size_t> copies;    // of Problem::copies
+};
+
+// A constant of several units, of which a device keeps one copy.
+struct SharedCopy {
+  std::size_t device = 0;
+  hal::Bytes bytes = 0;
 };
 
 struct Row {  // of the memory ledger
@@ -34,6 +41,7 @@ struct Problem {
   std::vector<std::vector<Place>> places;         // [unit][device]
   std::vector<std::int64_t> pinned;               // per unit: a device, or -1
   std::vector<hal::Bytes> fixed;                  // per device, once used
+  std::vector<SharedCopy> copies;
   probes::Step step;
   std::int64_t chunks = 0, chunk = 0;
 

@@ -8,8 +8,11 @@ using Claim = Contract;
 bool same(const hal::Claim& a, const hal::Claim& b) {
   if (a.groups.size() != b.groups.size() || a.declined.size() != b.declined.size()) return false;
   for (std::size_t i = 0; i < a.groups.size(); ++i)
-    if (a.groups[i].nodes != b.groups[i].nodes || a.groups[i].resident != b.groups[i].resident ||
-        a.groups[i].scratch != b.groups[i].scratch || a.groups[i].fixed_shapes != b.groups[i].fixed_shapes)
+    if (a.groups[i].nodes != b.groups[i].nodes || a.groups[i].fixed_shapes != b.groups[i].fixed_shapes) return false;
+  if (a.holds.size() != b.holds.size() || a.scratch != b.scratch) return false;
+  for (std::size_t i = 0; i < a.holds.size(); ++i)
+    if (a.holds[i].key != b.holds[i].key || a.holds[i].layout != b.holds[i].layout ||
+        a.holds[i].bytes != b.holds[i].bytes)
       return false;
   for (std::size_t i = 0; i < a.declined.size(); ++i)
     if (a.declined[i].node != b.declined[i].node || a.declined[i].why != b.declined[i].why) return false;
@@ -73,6 +76,12 @@ TEST_P(Claim, IsKeptByCompile) {
     auto program = device().compile(data->c.segment, {});
     EXPECT_TRUE(program) << op->name << " " << data->c.name << ": " << (program ? "" : describe(program.error()));
     ++compiled;
+    const auto claim = device().claim(data->c.segment);
+    if (!program || !claim.whole()) continue;
+    Bytes held = 0;
+    for (const Holding& h : claim.holds) held += h.bytes;
+    EXPECT_EQ(held, (*program)->resident()) << op->name << " " << data->c.name;
+    EXPECT_EQ(claim.scratch, (*program)->scratch()) << op->name << " " << data->c.name;
   }
   if (compiled == 0) GTEST_SKIP() << "claims nothing";
 }

@@ -68,6 +68,27 @@ TEST(Plan, OneDeviceIsPreferredToAGainWithinTheNoise) {
   }
 }
 
+TEST(Plan, ACopyOfSeveralUnitsCountsOncePerDevice) {
+  auto p = place("laptop");
+  auto request = model(4, 100);
+  const auto alone = make_plan(p.machine, p.profile, request, take_all);
+  const std::string name = request.units.back().name;
+  request.units.back() = test::unit("embed", -1, 50);  // the same constants
+  request.units.back().name = name;
+  const auto tied = make_plan(p.machine, p.profile, request, take_all);
+  ASSERT_TRUE(alone && tied);
+  const hal::Bytes copy = tied->layers.front().bytes;
+  EXPECT_GT(copy, 40'000'000u);
+  EXPECT_EQ(tied->total_bytes + copy, alone->total_bytes);
+  EXPECT_EQ(tied->layers.back().bytes, 0u) << "counted for its first user";
+  request.pins = {{{0}, "cpu:0"}};  // apart, each device has its own
+  const auto apart = make_plan(p.machine, p.profile, request, take_all);
+  ASSERT_TRUE(apart) << hal::describe(apart.error());
+  ASSERT_NE(apart->layers.back().device, "cpu:0");
+  EXPECT_EQ(apart->layers.back().bytes, copy);
+  EXPECT_EQ(apart->total_bytes, alone->total_bytes + 10'000'000) << "and the scratch of another device";
+}
+
 TEST(Plan, LargeModelSpillsAndNeverOvercommits) {
   auto p = place("laptop");
   auto request = model(24, 400);  // about 12 GB of weights; the card has 7

@@ -29,14 +29,15 @@ inline Place place(const std::string& name) {
   return {*machine, *profile};
 }
 
-// hidden -> hidden, with `rows` as the open dim; about `megabytes` of q8_0 weights.
+// hidden -> hidden, with `rows` as the open dim; about `megabytes` of q8_0 weights, which units of one name share.
 inline scheduler::Unit unit(const std::string& name, std::int64_t layer, double megabytes, hal::Bytes state = 0) {
   constexpr std::int64_t hidden = 1024;
   auto width = static_cast<std::int64_t>(megabytes * 1e6 / 1088 / 2 / 32 + 1) * 32;
+  const std::uint64_t key = 2 * (std::hash<std::string>{}(name) + 1);
   kernels::SegmentBuilder b;
   auto x = b.input(hal::DType::f32, {hal::Dim::open(kernels::sym_rows, 1, 256), hal::Dim::fixed(hidden)});
-  auto up = b.constant(hal::DType::q8_0, {width, hidden}, 1, {}, nullptr),
-       down = b.constant(hal::DType::q8_0, {hidden, width}, 2, {}, nullptr);
+  auto up = b.constant(hal::DType::q8_0, {width, hidden}, key, {}, nullptr),
+       down = b.constant(hal::DType::q8_0, {hidden, width}, key + 1, {}, nullptr);
   b.output(kernels::gemm::append(b, kernels::gemm::append(b, x, up), down));
   return {name, name, layer, b.take(), state};
 }
@@ -59,9 +60,9 @@ inline scheduler::PlanRequest model(int layers, double megabytes) {
 inline hal::Claim take_all(const hal::Info&, const hal::Segment& s) {
   hal::Group g;
   for (std::uint32_t n = 0; n < s.nodes.size(); ++n) g.nodes.push_back(n);
-  for (const hal::Constant& c : s.constants) g.resident += hal::max_bytes(s.values[c.value]);
-  g.scratch = 10'000'000;
-  return {{g}, {}};
+  hal::Claim claim{{g}, {}, {}, 10'000'000};
+  for (const hal::Constant& c : s.constants) claim.holds.push_back({c.key, "", hal::max_bytes(s.values[c.value])});
+  return claim;
 }
 
 }  // namespace switchyard::test

@@ -16,7 +16,7 @@ constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 
 std::size_t option_on(const Chain& c, std::size_t u, std::size_t d) {
   for (std::size_t i = 0; i < c.units[u].size(); ++i)
-    if (c.units[u][i].devices == std::uint64_t{1} << d) return i;
+    if (c.units[u][i].place == d) return i;
   return nowhere;
 }
 
@@ -88,7 +88,7 @@ std::int64_t free_memory(const Chain& c, std::size_t d) {
   for (const auto& options : c.units)
     for (const Option& o : options)
       for (std::size_t r = 0; r < c.rows(); ++r)
-        if (o.devices == std::uint64_t{1} << d && o.takes[r] > 0) least = std::min(least, c.limit[r] - c.fixed[d][r]);
+        if (o.place == d && o.takes[r] > 0) least = std::min(least, c.limit[r] - c.fixed[d][r]);
   return least == std::numeric_limits<std::int64_t>::max() ? 0 : least;
 }
 

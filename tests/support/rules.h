@@ -21,7 +21,7 @@ struct Roles {
 struct Rule {
   const char* name;
   const char* what;  // one line for people
-  // A placement that fits, or none. Options that use several devices are not looked at.
+  // A placement that fits, or none. The place of an option is taken for its device.
   std::optional<Placement> (*place)(const Chain& chain, const Roles& roles);
 };
 
