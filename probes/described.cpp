@@ -118,6 +118,7 @@ hal::Result<Described> described_from_json(std::string_view text) {
     made.machine.pools.push_back({std::string(host_pool), h.memory_total, h.memory_available});
     if (!facts.error().empty()) return hal::Error{hal::Code::io, facts.error()};
     auto devices = std::make_shared<Devices>();
+    std::map<std::string, double> shares;  // of the memory's bandwidth
     for (const Json& d : j.at("devices")) {
       Door door;
       door.info.id = d.at("id");
@@ -146,6 +147,7 @@ hal::Result<Described> described_from_json(std::string_view text) {
       p.id = door.info.id;
       p.driver = door.info.driver;
       p.read = p.stream = read.rate(d, "read_gb_s", with);
+      shares[p.id] = d.at("read_gb_s").at("share");
       p.compute[Products::f32] = read.rate(d, "f32_gflop_s", with);
       p.compute[Products::int8] = read.rate(d, "int8_gop_s", with);
       p.launch.median = read.positive(d, "submit_us") * 1e-6;
@@ -160,6 +162,12 @@ hal::Result<Described> described_from_json(std::string_view text) {
       if (!read.error().empty()) return hal::Error{hal::Code::io, read.error()};
       made.machine.chips.push_back({door.info.id, door.info.name, door.info.kind, pool, false, {door}});
     }
+    // Devices of one memory can read no more of it together than there is.
+    for (const Door* a : made.machine.doors())
+      for (const Door* b : made.machine.doors())
+        if (a != b && made.machine.pool_of(a->info.id) == made.machine.pool_of(b->info.id))
+          made.profile.contention.push_back(
+              {a->info.id, b->info.id, std::max(1.0, shares[a->info.id] + shares[b->info.id]), 1});
     if (made.machine.chips.empty())
       return hal::Error{hal::Code::io, "described machine " + made.name + ": it has no device"};
     made.profile.machine = key(made.machine);

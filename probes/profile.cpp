@@ -67,6 +67,12 @@ const Link* Profile::link(std::string_view from, std::string_view to) const {
   return it == links.end() ? nullptr : &*it;
 }
 
+const Contention* Profile::beside(std::string_view device, std::string_view other) const {
+  auto it = std::find_if(contention.begin(), contention.end(),
+                         [&](const Contention& c) { return c.device == device && c.beside == other; });
+  return it == contention.end() ? nullptr : &*it;
+}
+
 double DeviceProfile::arithmetic(kernels::Products products) const {
   return std::max(compute[products].per_second, compute[kernels::Products::f32].per_second);
 }

@@ -102,13 +102,21 @@ struct Link {
   CopyCurve copies;
 };
 
+// How many times longer work takes on `device` while `beside` works too, all the time and on the same sort of work.
+struct Contention {
+  std::string device, beside;
+  double reads = 1, arithmetic = 1;  // of a matrix larger than caches; of products that come from them. At least 1
+};
+
 struct Profile {
   std::string machine;  // key() of the machine
   std::vector<DeviceProfile> devices;
   std::vector<Link> links;
+  std::vector<Contention> contention;
 
   const DeviceProfile* device(std::string_view id) const;  // null: not measured
   const Link* link(std::string_view from, std::string_view to) const;
+  const Contention* beside(std::string_view device, std::string_view other) const;
 };
 
 // The same for all segments that do the same work per step: sizes of steps, slots and pages are left out, attributes,

@@ -115,10 +115,17 @@ DeviceProfile read_device(const Json& j) {
 }  // namespace
 
 std::string to_json(const Profile& profile) {
-  Json j{{"schema", schema}, {"machine", profile.machine}, {"devices", Json::array()}, {"links", Json::array()}};
+  Json j{{"schema", schema},
+         {"machine", profile.machine},
+         {"devices", Json::array()},
+         {"links", Json::array()},
+         {"contention", Json::array()}};
   for (const DeviceProfile& d : profile.devices) j["devices"].push_back(write(d));
   for (const Link& l : profile.links)
     j["links"].push_back({{"from", l.from}, {"to", l.to}, {"path", l.path}, {"copies", write(l.copies)}});
+  for (const Contention& c : profile.contention)
+    j["contention"].push_back(
+        {{"device", c.device}, {"beside", c.beside}, {"reads", c.reads}, {"arithmetic", c.arithmetic}});
   return j.dump(1) + "\n";
 }
 
@@ -129,6 +136,8 @@ hal::Result<Profile> profile_from_json(std::string_view text) {
     for (const Json& d : j.at("devices")) p.devices.push_back(read_device(d));
     for (const Json& l : j.at("links"))
       p.links.push_back({l.at("from"), l.at("to"), l.at("path"), read_curve(l.at("copies"))});
+    for (const Json& c : j.value("contention", Json::array()))
+      p.contention.push_back({c.at("device"), c.at("beside"), c.at("reads"), c.at("arithmetic")});
     return p;
   });
 }

@@ -137,6 +137,17 @@ hal::Result<Profile> measure_machine(Devices& devices, const MeasureOptions& opt
                           "copies " + from_id + " -> " + to_id + ": " + hal::describe(curve.error()),
                           "plans count them by way of the host"});
     }
+  for (std::size_t a = 0; a < open.size(); ++a)
+    for (std::size_t b = a + 1; b < open.size(); ++b) {
+      if (options.progress) options.progress(open[a].first + " beside " + open[b].first, 1);
+      auto both = measure_contention(*open[a].second, *open[b].second, effort);
+      if (both)
+        profile.contention.insert(profile.contention.end(), both->begin(), both->end());
+      else
+        failed.push_back({"", "not_measured",
+                          open[a].first + " beside " + open[b].first + ": " + hal::describe(both.error()),
+                          "plans take them to work as fast together as alone"});
+    }
   return profile;
 }
 
@@ -167,6 +178,10 @@ void merge(Profile& known, const Profile& fresh) {
       known.links.push_back(l);
     else
       *old = l;
+  }
+  for (const Contention& c : fresh.contention) {
+    std::erase_if(known.contention, [&](const Contention& k) { return k.device == c.device && k.beside == c.beside; });
+    known.contention.push_back(c);
   }
 }
 

@@ -16,6 +16,8 @@ struct CopyCurves {
 hal::Result<CopyCurves> measure_copies(hal::Device& device, const Effort& effort, hal::Bytes largest);
 // Between two devices, by the queue of `to`.
 hal::Result<CopyCurve> measure_link(hal::Device& from, hal::Device& to, const Effort& effort, hal::Bytes largest);
+// Two devices at once: a row through a matrix far larger than caches, and 64 rows through one that fits into them.
+hal::Result<std::array<Contention, 2>> measure_contention(hal::Device& a, hal::Device& b, const Effort& effort);
 // A gemm of 32 x 32, from submission to the end as the host sees it.
 hal::Result<Stat> measure_launch(hal::Device& device, const Effort& effort);
 // One row through a matrix far larger than a cache (a slow device: through a smaller one): the best of f32 and q8_0
@@ -55,7 +57,8 @@ struct MeasureOptions {
   bool quick = false;                // a few seconds per device, no op table
   bool ops = true;                   // not in quick
   std::vector<UnitToMeasure> units;  // equal ones are measured once
-  std::vector<Step> steps{{1, 1, 0, 1}, {1, 1, 1024, 1}, {8, 8, 256, 8}, {128, 1, 0, 1}};
+  std::vector<Step> steps{{1, 1, 0, 1},   {8, 8, 256, 8}, {1, 1, 1024, 1},
+                          {128, 1, 0, 1}, {2, 2, 256, 2}, {4, 4, 256, 4}};
   std::vector<std::string> devices;                                  // ids; empty: all
   double device_seconds = 0;                                         // for one device; 0: 5 in quick, else 120
   std::function<void(std::string_view what, double done)> progress;  // 0..1

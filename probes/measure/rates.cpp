@@ -1,25 +1,14 @@
 // Launch latency, streaming rate and arithmetic rate, through gemm; arithmetic also from registers alone.
-#include "kernels/gemm/gemm.h"
 #include "kernels/library.h"
 #include "kernels/multiply_add/multiply_add.h"
 #include "kernels/rmsnorm/rmsnorm.h"
+#include "probes/measure/matrix.h"
 #include "probes/measure/measure.h"
 
 namespace switchyard::probes {
 namespace {
 
 using kernels::Products;
-
-// Rounded activations are allowed where the products are not f32.
-hal::Segment matrix(hal::DType type, std::int64_t rows, std::int64_t k, std::int64_t n,
-                    Products products = Products::f32) {
-  kernels::SegmentBuilder b;
-  auto x = b.input(hal::DType::f32, {hal::Dim::open(kernels::sym_rows, rows, rows), hal::Dim::fixed(k)});
-  kernels::gemm::Options options;
-  if (products != Products::f32) options.activations = kernels::Activations::rounded;
-  b.output(kernels::gemm::append(b, x, b.constant(type, {n, k}, 0, {}, nullptr), options));
-  return b.take();
-}
 
 // Weight types that show what such products reach.
 std::vector<hal::DType> types_for(Products products) {

@@ -160,4 +160,14 @@ hal::Result<Stat> Runner::time_round_trip(const Effort& effort) {
   return summarize(std::move(samples), 1, effort.warmup);
 }
 
+hal::Result<double> Runner::rate(double seconds) {
+  const auto began = Clock::now();
+  int runs = 0;
+  do {
+    if (auto t = submit(1); !t) return t.error();
+    ++runs;
+  } while (seconds_since(began) < seconds);
+  return runs / seconds_since(began);
+}
+
 }  // namespace switchyard::probes

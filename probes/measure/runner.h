@@ -36,6 +36,8 @@ class Runner {
   hal::Result<Stat> time(const Effort& effort);
   // From submission to the end as the host sees it, one run at a time.
   hal::Result<Stat> time_round_trip(const Effort& effort);
+  // Runs per second, one after another for so many seconds, as the host sees it.
+  hal::Result<double> rate(double seconds);
 
   hal::Bytes resident() const { return program_->resident(); }
   hal::Bytes scratch() const { return program_->scratch(); }

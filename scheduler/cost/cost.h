@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "hal/segment.h"
@@ -15,10 +16,14 @@ namespace switchyard::scheduler {
 enum class How : std::uint8_t { measured, interpolated, ops, roofline };
 const char* to_string(How how);
 
+// error: one standard deviation as a share of seconds, from what was measured: the spread of the samples; how well the
+// other steps of the unit foretell each one; how much the op, or all that was measured on the device, strays from its
+// roofline. None: nothing was measured that tells.
 struct Estimate {
   double seconds = 0;
   How how = How::roofline;
   std::string detail;  // "3 steps measured", "2 of 7 ops by roofline", "varied by 40 %"
+  std::optional<double> error;
 };
 
 // The least time a step of a unit can take on a device of these measured rates: op by op the slower of its bytes and
@@ -35,6 +40,9 @@ class CostModel {
 
   // Device time of one step of a unit. unavailable: the profile has not measured the device.
   hal::Result<Estimate> unit(const std::string& device, const hal::Segment& segment, const probes::Step& step);
+  // How many times longer that takes while `beside` works all the time; 1: not measured, or the same device.
+  double slowed(const std::string& device, const std::string& beside, const hal::Segment& segment,
+                const probes::Step& step);
   // The device's own report of what the unit takes; 0: not measured.
   hal::Bytes resident(const std::string& device, const hal::Segment& segment);
   // From submission to arrival; from == to: nothing. "" is the host.
@@ -46,12 +54,17 @@ class CostModel {
     kernels::Products products;
     double rows, flops, bytes;
   };
+  using StepKey = std::array<std::int64_t, 4>;
   const std::string& key_of(const hal::Segment& segment);
   const std::vector<Work>& work_of(const hal::Segment& segment, const probes::Step& step);
+  double roofline_of(const probes::DeviceProfile& device, const hal::Segment& segment, const probes::Step& step);
+  double stray(const probes::DeviceProfile& device, const probes::OpEntry* like) const;
+  Estimate estimate(const probes::DeviceProfile& device, const hal::Segment& segment, const probes::Step& step);
 
   const probes::Profile& profile_;
   std::map<std::uint64_t, std::string> keys_;  // by the segment's hash
-  std::map<std::pair<std::string, std::array<std::int64_t, 4>>, std::vector<Work>> work_;
+  std::map<std::pair<std::string, StepKey>, std::vector<Work>> work_;
+  std::map<std::tuple<std::string, std::string, StepKey>, Estimate> estimates_;  // by device, unit and step
 };
 
 }  // namespace switchyard::scheduler

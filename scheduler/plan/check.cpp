@@ -33,6 +33,9 @@ hal::Status check(const Plan& plan, const probes::Machine& machine, const probes
   if (plan.context < request.context || plan.sessions < request.sessions)
     return wrong("keeps memory for " + std::to_string(plan.sessions) + " sessions of " + std::to_string(plan.context) +
                  " tokens, asked are " + std::to_string(request.sessions) + " of " + std::to_string(request.context));
+  if (plan.groups < 1 || plan.groups > plan.sessions)
+    return wrong("has " + std::to_string(plan.groups) + " groups of " + std::to_string(plan.sessions) +
+                 " sessions: from 1 to one per session are possible");
   CostModel cost(profile);
   HAL_TRY(Problem p, pose(machine, cost, request, claim));
   std::map<std::string, hal::Bytes> rows;

@@ -108,8 +108,12 @@ std::string explain(const Plan& plan) {
   for (const PoolUse& u : plan.pools)
     text += "memory " + u.pool + (u.within.empty() ? "" : " (limit within " + u.within + ")") + ": " +
             gigabytes(u.bytes) + " of " + gigabytes(u.capacity) + "\n";
-  text += "predicted: " + milliseconds(plan.step_seconds) + " per step of " + std::to_string(plan.step_rows) + " at " +
-          std::to_string(plan.step_past) + " tokens";
+  text += "predicted: " + milliseconds(plan.step_seconds) +
+          (plan.step_error ? " +- " + percent(*plan.step_error) : std::string()) + " per step of " +
+          std::to_string(plan.step_rows) + " at " + std::to_string(plan.step_past) + " tokens";
+  if (plan.groups > 1)
+    text += ", " + std::to_string(plan.groups) + " groups in flight, a round of all sessions in " +
+            milliseconds(plan.round_seconds);
   char rate[32];
   std::snprintf(rate, sizeof rate, " (%.4g tokens/s)", plan.tokens_per_second);
   text += rate + std::string("; a prompt of ") + std::to_string(plan.prompt) + " in " +

@@ -43,8 +43,21 @@ std::vector<std::string> Plan::devices() const {
 
 namespace {
 
+constexpr std::int64_t most_groups = 16;
+
+struct Answer {
+  Problem problem;
+  Posed posed;
+  ChainResult solved;
+  std::int64_t groups = 1;
+  std::optional<Rounds> rounds;  // of several groups
+};
+
 // The best other device for one unit while the others stay, and what speaks against it.
-std::optional<RunnerUp> runner_up(const Problem& p, const Posed& posed, const Placement& x, std::size_t u, Mode mode) {
+std::optional<RunnerUp> runner_up(const Answer& a, std::size_t u, Mode mode) {
+  const Problem& p = a.problem;
+  const Posed& posed = a.posed;
+  const Placement& x = a.solved.placement;
   const Chain& c = posed.chain;
   auto place = [&](std::size_t v) { return v < x.size() ? c.units[v][x[v]].place : c.host(); };
   auto around = [&](std::size_t i) {
@@ -72,6 +85,11 @@ std::optional<RunnerUp> runner_up(const Problem& p, const Posed& posed, const Pl
   if (!r.why.empty()) return r;
   if (mode == Mode::memory) {
     r.why = more > 0 ? "a larger share of its memory" : "as good; other layers need its memory";
+    return r;
+  }
+  if (a.rounds) {
+    const double longer = round_of(posed, y, *a.rounds, a.groups) - a.solved.cost;
+    r.why = longer > 0 ? "a round takes " + milliseconds(longer) + " more" : "a round takes no less";
     return r;
   }
   double by_itself = seconds(best) - seconds(x[u]), moving = more - by_itself;
@@ -138,17 +156,59 @@ void write_memory(const Problem& p, const Chain& c, const Placement& x, Plan& pl
   }
 }
 
+hal::Result<Answer> answer(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
+                           const ClaimFunction& claim) {
+  Answer a;
+  a.groups = std::max<std::int64_t>(request.groups, 1);
+  HAL_TRY(a.problem, pose(machine, cost, request, claim));
+  a.posed = a.problem.chain(cost, request, request.mode, true);
+  if (a.groups > 1) {
+    a.rounds = shortest_round(cost, a.problem, a.posed, request, a.groups);
+    a.solved = a.rounds->solved;
+    return a;
+  }
+  a.solved = solve(a.posed.chain, {request.effort});
+  if (a.solved.placement.empty())
+    return hal::Error{hal::Code::internal, "a unit without a device passed the check for one"};
+  if (a.solved.fits && request.mode != Mode::memory) prefer_one_device(a.posed, a.solved);
+  return a;
+}
+
+// One step of all sessions, or groups of equal size: more of them where that pays.
+hal::Result<Answer> best_grouping(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
+                                  const ClaimFunction& claim) {
+  HAL_TRY(Answer best, answer(machine, cost, request, claim));
+  double bound = best.solved.bound;
+  for (std::int64_t groups = 2; best.solved.fits && groups <= std::min(request.sessions, most_groups); ++groups) {
+    if (request.sessions % groups) continue;
+    PlanRequest other = request;
+    other.groups = groups;
+    HAL_TRY(Answer next, answer(machine, cost, other, claim));
+    bound = std::min(bound, next.solved.bound);
+    if (next.solved.fits && next.solved.cost < best.solved.cost * (1 - simple_enough)) best = std::move(next);
+  }
+  best.solved.bound = bound;
+  best.solved.optimal = bound >= best.solved.cost * (1 - 1e-9);
+  return best;
+}
+
 }  // namespace
 
 hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profile& profile, const PlanRequest& request,
                             const ClaimFunction& claim) {
+  if (request.groups < 0 || request.groups > request.sessions ||
+      (request.groups > 1 && request.mode != Mode::throughput))
+    return hal::Error{hal::Code::invalid_argument, "a plan with " + std::to_string(request.groups) + " groups of " +
+                                                       std::to_string(request.sessions) + " sessions, mode " +
+                                                       to_string(request.mode) +
+                                                       ": groups are for the mode throughput, at most one per session"};
   CostModel cost(profile);
-  HAL_TRY(Problem p, pose(machine, cost, request, claim));
-  const Posed posed = p.chain(cost, request, request.mode, true);
-  ChainResult solved = solve(posed.chain, {request.effort});
-  if (solved.placement.empty())
-    return hal::Error{hal::Code::internal, "a unit without a device passed the check for one"};
-  if (solved.fits && request.mode != Mode::memory) prefer_one_device(posed, solved);
+  const bool choose = request.mode == Mode::throughput && request.groups == 0;
+  HAL_TRY(const Answer a,
+          choose ? best_grouping(machine, cost, request, claim) : answer(machine, cost, request, claim));
+  const Problem& p = a.problem;
+  const Posed& posed = a.posed;
+  const ChainResult& solved = a.solved;
   std::vector<std::size_t> x;  // a device per unit
   for (std::size_t u = 0; u < request.units.size(); ++u) x.push_back(posed.devices[u][solved.placement[u]]);
 
@@ -169,14 +229,21 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
 
   const bool prefill = request.mode == Mode::ttft;
   std::set<std::size_t> copied;
+  double known = 0, off = 0;  // seconds whose error is known; units of one kind err alike, so errors add up
   for (std::size_t u = 0; u < x.size(); ++u) {
     const Place& place = p.places[u][x[u]];
-    const Estimate& e = prefill ? place.prefill : place.decode;
+    Estimate e = prefill ? place.prefill : place.decode;
+    if (const double slower = a.rounds ? a.rounds->slower[u][solved.placement[u]] : 1; slower > 1) {
+      e.seconds *= slower;
+      char text[48];
+      std::snprintf(text, sizeof text, "%sx%.2f beside others", e.detail.empty() ? "" : ", ", slower);
+      e.detail += text;
+    }
     hal::Bytes bytes = place.bytes;
     for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
     PlannedLayer layer{
-        request.units[u].name, p.devices[x[u]]->info.id, e.seconds, bytes, to_string(e.how), e.detail, {}, {}};
-    layer.runner_up = runner_up(p, posed, solved.placement, u, request.mode);
+        request.units[u].name, p.devices[x[u]]->info.id, e.seconds, bytes, to_string(e.how), e.detail, e.error, {}, {}};
+    layer.runner_up = runner_up(a, u, request.mode);
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const auto& refusals = p.places[u][d].refusals;
       layer.refused.insert(layer.refused.end(), refusals.begin(), refusals.end());
@@ -184,7 +251,11 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
         layer.refused.push_back({p.devices[d]->info.id, "pinned", "asked to run on " + layer.device});
     }
     plan.layers.push_back(std::move(layer));
-    plan.step_seconds += place.decode.seconds;
+    plan.step_seconds += prefill ? place.decode.seconds : e.seconds;
+    if (e.error) {
+      known += e.seconds;
+      off += *e.error * e.seconds;
+    }
     plan.prefill_seconds += place.prefill.seconds;
   }
   for (std::size_t u = 0; u <= x.size(); ++u) {
@@ -199,7 +270,11 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
     plan.moves.push_back({u < x.size() ? request.units[u].name : "end", from < 0 ? "" : p.devices[x[u - 1]]->info.id,
                           to < 0 ? "" : p.devices[x[u]]->info.id, bytes, e.seconds, to_string(e.how)});
   }
-  plan.tokens_per_second = plan.step_seconds > 0 ? static_cast<double>(plan.step_rows) / plan.step_seconds : 0;
+  if (known > 0.5 * (prefill ? plan.prefill_seconds : plan.step_seconds)) plan.step_error = off / known;
+  plan.groups = a.groups;
+  plan.round_seconds = a.rounds ? solved.cost : plan.step_seconds;
+  const std::int64_t tokens = request.mode == Mode::throughput ? request.sessions : 1;
+  plan.tokens_per_second = plan.round_seconds > 0 ? static_cast<double>(tokens) / plan.round_seconds : 0;
   plan.objective = solved.cost;
   plan.objective_bound = std::isfinite(solved.bound) ? solved.bound : solved.cost;
   plan.lower_bound_seconds = plan.objective_bound;
@@ -207,7 +282,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
     plan.lower_bound_seconds = least_cost(p.chain(cost, request, Mode::latency, true).chain);
   plan.gap = plan.fits && solved.cost > 0 ? std::max(0.0, (solved.cost - plan.objective_bound) / solved.cost) : 0;
   plan.optimal = solved.optimal;
-  if (request.advise && plan.fits && request.mode != Mode::memory)
+  if (request.advise && plan.fits && request.mode != Mode::memory && !a.rounds)
     plan.better_with = better_with(p, posed.chain, solved);
   HAL_CHECK(check(plan, machine, profile, request, claim));
   return plan;

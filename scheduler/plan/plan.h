@@ -25,7 +25,8 @@ struct Unit {
   hal::Bytes zeros = 0;     // what state takes besides those of the sessions: the slot that every session starts from
 };
 
-// latency: one session's next token. throughput: a step with one row of every session. ttft: a prompt of one session.
+// latency: one session's next token. throughput: a token for every session, in one step of all or in steps of several
+// groups of sessions that are in flight at once, on different devices. ttft: a prompt of one session.
 // memory: the smallest shares of the pools. energy is refused: it needs counters, which no profile has.
 enum class Mode : std::uint8_t { latency, ttft, throughput, memory, energy };
 const char* to_string(Mode mode);
@@ -52,6 +53,7 @@ struct PlanRequest {
   std::int64_t prompt = 512;  // tokens of the prefill that is predicted
   std::int64_t chunk = 256;   // rows of one prefill step
   Mode mode = Mode::latency;
+  std::int64_t groups = 0;  // throughput: of sessions in flight at once; 0: the best number
   std::vector<Pin> pins;
   std::string device;   // a door's id: everything there; what it declines goes elsewhere, unless strict
   bool strict = false;  // with `device` or pins: fail with every op, shape and reason instead
@@ -72,6 +74,7 @@ struct PlannedLayer {
   double seconds = 0;       // in one step of the mode
   hal::Bytes bytes = 0;     // weights and state; a shared copy counts for its first user
   std::string how, detail;  // of seconds: as in cost.h
+  std::optional<double> error;
   std::optional<RunnerUp> runner_up;
   std::vector<Refusal> refused;
 };
@@ -103,8 +106,11 @@ struct Plan {
   hal::Bytes total_bytes = 0;
   std::vector<PoolUse> pools;
   double step_seconds = 0, prefill_seconds = 0, tokens_per_second = 0;
+  std::optional<double> step_error;           // one standard deviation as a share of step_seconds, see cost.h
   std::int64_t step_rows = 0, step_past = 0;  // of the step predicted
-  double objective = 0, objective_bound = 0;  // seconds, or shares of pools (memory)
+  std::int64_t groups = 1;                    // of sessions in flight at once, each with steps of step_rows
+  double round_seconds = 0;                   // in which every session gets a token; with one group, step_seconds
+  double objective = 0, objective_bound = 0;  // seconds (of a step, a prompt, a round), or shares of pools (memory)
   double lower_bound_seconds = 0, gap = 0;    // gap: (objective - bound) / objective
   bool optimal = false;                       // proven for the estimated costs
   std::vector<PlannedLayer> layers;

@@ -15,8 +15,15 @@ std::string hash_text(std::uint64_t hash) {
 }
 
 Json layer_json(const PlannedLayer& l) {
-  Json j{{"layer", l.layer}, {"device", l.device}, {"seconds", l.seconds}, {"bytes", l.bytes},
-         {"how", l.how},     {"detail", l.detail}, {"runner_up", nullptr}, {"refused", Json::array()}};
+  Json j{{"layer", l.layer},
+         {"device", l.device},
+         {"seconds", l.seconds},
+         {"bytes", l.bytes},
+         {"how", l.how},
+         {"detail", l.detail},
+         {"runner_up", nullptr},
+         {"refused", Json::array()},
+         {"error", l.error ? Json(*l.error) : Json()}};
   if (l.runner_up)
     j["runner_up"] = {{"device", l.runner_up->device}, {"seconds", l.runner_up->seconds}, {"why", l.runner_up->why}};
   for (const Refusal& r : l.refused)
@@ -24,8 +31,21 @@ Json layer_json(const PlannedLayer& l) {
   return j;
 }
 
+std::optional<double> share(const Json& j, const char* key) {
+  const Json value = j.value(key, Json());
+  return value.is_null() ? std::nullopt : std::optional<double>(value.get<double>());
+}
+
 PlannedLayer layer_from(const Json& j) {
-  PlannedLayer l{j.at("layer"), j.at("device"), j.at("seconds"), j.at("bytes"), j.at("how"), j.at("detail"), {}, {}};
+  PlannedLayer l{j.at("layer"),
+                 j.at("device"),
+                 j.at("seconds"),
+                 j.at("bytes"),
+                 j.at("how"),
+                 j.at("detail"),
+                 share(j, "error"),
+                 {},
+                 {}};
   if (const Json& r = j.at("runner_up"); !r.is_null())
     l.runner_up = RunnerUp{r.at("device"), r.at("seconds"), r.at("why")};
   for (const Json& r : j.at("refused")) l.refused.push_back({r.at("device"), r.at("code"), r.at("detail")});
@@ -49,6 +69,9 @@ Plan read(const Json& j) {
   p.step_seconds = predicted.at("step_seconds");
   p.step_rows = predicted.at("step_rows");
   p.step_past = predicted.at("step_past");
+  p.step_error = share(predicted, "step_error");
+  p.groups = predicted.value("groups", std::int64_t{1});
+  p.round_seconds = predicted.value("round_seconds", p.step_seconds);
   p.prefill_seconds = predicted.at("prefill_seconds");
   p.prompt = predicted.at("prefill_tokens");
   p.tokens_per_second = predicted.at("tokens_per_second");
@@ -80,6 +103,9 @@ std::string to_json(const Plan& p) {
           {{"step_seconds", p.step_seconds},
            {"step_rows", p.step_rows},
            {"step_past", p.step_past},
+           {"step_error", p.step_error ? Json(*p.step_error) : Json()},
+           {"groups", p.groups},
+           {"round_seconds", p.round_seconds},
            {"prefill_seconds", p.prefill_seconds},
            {"prefill_tokens", p.prompt},
            {"tokens_per_second", p.tokens_per_second}}},

@@ -229,7 +229,8 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
     return hal::Error{hal::Code::unsupported, std::to_string(p.devices.size()) + " devices; a plan takes at most 64"};
   set_rows(machine, p);
   HAL_CHECK(set_pins(request, p));
-  const std::int64_t rows = request.mode == Mode::throughput ? request.sessions : 1;
+  const std::int64_t groups = std::max<std::int64_t>(request.groups, 1);
+  const std::int64_t rows = request.mode == Mode::throughput ? (request.sessions + groups - 1) / groups : 1;
   p.step = {rows, rows, request.context - 1, rows};
   p.chunk = std::min(request.chunk, request.prompt);
   p.chunks = (request.prompt + p.chunk - 1) / p.chunk;

@@ -50,6 +50,20 @@ struct Problem {
   Posed chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const;
 };
 
+// A placement of which steps of several groups are in flight at once: every device takes its share of each group's
+// step, and a group's next step begins when its last one has ended.
+struct Rounds {
+  ChainResult solved;  // cost: seconds of a round, in which every session gets a token; bound as a ChainResult's
+  double step = 0;     // seconds of one group's step, from its first unit to its last
+  std::vector<std::vector<double>> slower;  // [unit][option]: for the other devices that work at the same time
+};
+// The placement that makes the shortest round for `groups` groups: a device whose share of a step is s is busy for
+// groups x s, and no round is shorter than that of any device, nor than a step.
+Rounds shortest_round(CostModel& cost, const Problem& problem, const Posed& posed, const PlanRequest& request,
+                      std::int64_t groups);
+// Seconds of a round with another placement.
+double round_of(const Posed& posed, const Placement& x, const Rounds& as, std::int64_t groups);
+
 // Bytes of hidden rows (or tokens, or logits) that cross the border before `unit`; unit == units: after the last.
 double border_bytes(const PlanRequest& request, std::size_t unit, const probes::Step& step);
 

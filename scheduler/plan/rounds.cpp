@@ -1,0 +1,165 @@
+// Throughput by several groups of sessions in flight. What a device can do is a row like its memory: seconds of its
+// time that a step may take. For a given length of a round that is a chain with limits; the shortest round is found by
+// bisection, and a length that provably has no placement is a lower bound.
+#include <algorithm>
+#include <cmath>
+
+#include "scheduler/plan/problem.h"
+
+namespace switchyard::scheduler {
+namespace {
+
+using Factors = std::vector<std::vector<double>>;
+
+std::int64_t nanoseconds(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
+
+struct Load {
+  double step = 0, round = 0;
+  std::vector<double> busy;  // per place: share of the round
+};
+
+// A move's time is that of the device it goes to.
+Load load_of(const Chain& c, const Placement& x, const Factors& slower, std::int64_t groups) {
+  Load load;
+  std::vector<double> mine(c.places + 1, 0);
+  std::size_t at = c.host();
+  for (std::size_t u = 0; u <= x.size(); ++u) {
+    const std::size_t to = u < x.size() ? c.units[u][x[u]].place : c.host();
+    mine[to] += c.move(u, at, to) + (u < x.size() ? c.units[u][x[u]].cost * slower[u][x[u]] : 0);
+    at = to;
+  }
+  for (double s : mine) load.step += s;
+  load.round = load.step;
+  mine.pop_back();  // the host only waits
+  for (double s : mine) load.round = std::max(load.round, static_cast<double>(groups) * s);
+  for (double s : mine) load.busy.push_back(static_cast<double>(groups) * s / load.round);
+  return load;
+}
+
+Chain timed(const Chain& c, const Factors& slower) {
+  Chain t = c;
+  const std::size_t rows = c.rows();
+  t.limit.resize(rows + c.places);
+  for (auto& fixed : t.fixed) fixed.resize(t.rows(), 0);
+  for (std::size_t u = 0; u < t.units.size(); ++u)
+    for (std::size_t i = 0; i < t.units[u].size(); ++i) {
+      Option& o = t.units[u][i];
+      o.cost *= slower[u][i];
+      o.takes.resize(t.rows(), 0);
+      o.takes[rows + o.place] = nanoseconds(o.cost);
+    }
+  for (Moves& m : t.moves) {
+    std::vector<std::int64_t> takes(m.cost.size() * t.rows(), 0);
+    for (std::size_t i = 0; i < m.cost.size(); ++i) {
+      for (std::size_t r = 0; r < rows && !m.takes.empty(); ++r) takes[i * t.rows() + r] = m.takes[i * rows + r];
+      if (const std::size_t to = i % (c.places + 1); to < c.places)
+        takes[i * t.rows() + rows + to] = nanoseconds(m.cost[i]);
+    }
+    m.takes = std::move(takes);
+  }
+  return t;
+}
+
+// cost: of a round; bound: no round is shorter.
+ChainResult bisect(const Chain& plain, const Factors& slower, std::int64_t groups, double effort) {
+  constexpr int steps = 10;
+  constexpr double close = 1.002;
+  Chain c = timed(plain, slower);
+  const auto set_round = [&](double seconds) {
+    for (std::size_t d = 0; d < c.places; ++d)
+      c.limit[plain.rows() + d] = nanoseconds(seconds / static_cast<double>(groups)) + 1;
+  };
+  double all = 0, least = 0;
+  for (const auto& options : c.units) {
+    double most = 0, fewest = never;
+    for (const Option& o : options) most = std::max(most, o.cost), fewest = std::min(fewest, o.cost);
+    all += most;
+    least += fewest;
+  }
+  for (const Moves& m : c.moves)
+    all += static_cast<double>(c.units.size() + 1) * *std::max_element(m.cost.begin(), m.cost.end());
+  set_round(static_cast<double>(groups) * all);  // no limit at all
+  ChainResult best = solve(c, {effort});
+  if (!best.fits) return best;
+  ChainResult last = best;
+  best.bound = std::max(best.bound, static_cast<double>(groups) * least / static_cast<double>(c.places));
+  best.cost = load_of(plain, best.placement, slower, groups).round;
+  double low = best.bound;
+  for (int i = 0; i < steps && best.cost > low * close; ++i) {
+    const double round = std::sqrt(low * best.cost);
+    set_round(round);
+    ChainResult r = solve(c, {effort / steps, &last});
+    if (r.bound > round * (1 + 1e-9)) best.bound = std::max(best.bound, round);
+    if (r.fits && r.cost <= round * (1 + 1e-9)) {
+      const double got = load_of(plain, r.placement, slower, groups).round;
+      if (got < best.cost) {
+        best.cost = got;
+        best.placement = r.placement;
+      }
+      last = std::move(r);
+    } else {
+      low = round;
+    }
+  }
+  best.price.clear();  // of time as well as memory, and of a step: no answer for a round
+  best.optimal = best.bound >= best.cost * (1 - 1e-9);
+  return best;
+}
+
+}  // namespace
+
+Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, const PlanRequest& request,
+                      std::int64_t groups) {
+  constexpr int tries = 3;
+  const Chain& c = posed.chain;
+  Factors slower;
+  for (const auto& options : c.units) slower.emplace_back(options.size(), 1.0);
+  // As the devices of one placement slow each other down.
+  const auto beside = [&](const std::vector<double>& busy) {
+    Factors f = slower;
+    for (std::size_t u = 0; u < f.size(); ++u)
+      for (std::size_t i = 0; i < f[u].size(); ++i) {
+        const std::size_t d = posed.devices[u][i];
+        f[u][i] = 1;
+        for (std::size_t e = 0; e < busy.size(); ++e)
+          if (e != d && busy[e] > 0)
+            f[u][i] +=
+                busy[e] *
+                (cost.slowed(p.devices[d]->info.id, p.devices[e]->info.id, request.units[u].segment, p.step) - 1);
+      }
+    return f;
+  };
+  Rounds best;
+  best.solved = bisect(c, slower, groups, request.effort);
+  if (!best.solved.fits) return best;
+  const double bound = best.solved.bound;  // none slows the others down: still a bound
+  Placement x = best.solved.placement;
+  best.solved.cost = never;
+  for (int i = 0; i < tries; ++i) {
+    Factors mine = slower;
+    Load load;
+    for (int settle = 0; settle < 3; ++settle) {
+      load = load_of(c, x, mine, groups);
+      mine = beside(load.busy);
+    }
+    load = load_of(c, x, mine, groups);
+    if (load.round >= best.solved.cost) break;
+    best.solved.placement = x;
+    best.solved.cost = load.round;
+    best.step = load.step;
+    best.slower = mine;
+    if (i + 1 == tries || mine == slower) break;
+    ChainResult other = bisect(c, mine, groups, request.effort / 2);
+    if (!other.fits || other.placement == x) break;
+    x = std::move(other.placement);
+  }
+  best.solved.bound = bound;
+  best.solved.optimal = bound >= best.solved.cost * (1 - 1e-9);
+  return best;
+}
+
+double round_of(const Posed& posed, const Placement& x, const Rounds& as, std::int64_t groups) {
+  return load_of(posed.chain, x, as.slower, groups).round;
+}
+
+}  // namespace switchyard::scheduler
