@@ -113,45 +113,57 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
   constexpr int tries = 3;
   const Chain& c = posed.chain;
   Factors slower;
-  for (const auto& options : c.units) slower.emplace_back(options.size(), 1.0);
-  // As the devices of one placement slow each other down.
+  std::vector<std::vector<std::vector<double>>> by;  // [unit][option][other device]: what it adds if it is always busy
+  for (std::size_t u = 0; u < c.units.size(); ++u) {
+    slower.emplace_back(c.units[u].size(), 1.0);
+    by.emplace_back();
+    for (const std::size_t d : posed.devices[u]) {
+      auto& of = by.back().emplace_back();
+      for (const probes::Door* other : p.devices)
+        of.push_back(cost.slowed(p.devices[d]->info.id, other->info.id, request.units[u].segment, p.step) - 1);
+    }
+  }
   const auto beside = [&](const std::vector<double>& busy) {
     Factors f = slower;
     for (std::size_t u = 0; u < f.size(); ++u)
-      for (std::size_t i = 0; i < f[u].size(); ++i) {
-        const std::size_t d = posed.devices[u][i];
-        f[u][i] = 1;
-        for (std::size_t e = 0; e < busy.size(); ++e)
-          if (e != d && busy[e] > 0)
-            f[u][i] +=
-                busy[e] *
-                (cost.slowed(p.devices[d]->info.id, p.devices[e]->info.id, request.units[u].segment, p.step) - 1);
-      }
+      for (std::size_t i = 0; i < f[u].size(); ++i)
+        for (std::size_t e = 0; e < busy.size(); ++e) f[u][i] += busy[e] * by[u][i][e];
     return f;
   };
   Rounds best;
   best.solved = bisect(c, slower, groups, request.effort);
   if (!best.solved.fits) return best;
   const double bound = best.solved.bound;  // none slows the others down: still a bound
-  Placement x = best.solved.placement;
+  Placement first = std::move(best.solved.placement);
   best.solved.cost = never;
-  for (int i = 0; i < tries; ++i) {
+  // A placement as its devices slow each other down, kept if it is the best so far.
+  const auto consider = [&](const Placement& x) {
     Factors mine = slower;
-    Load load;
-    for (int settle = 0; settle < 3; ++settle) {
-      load = load_of(c, x, mine, groups);
-      mine = beside(load.busy);
-    }
-    load = load_of(c, x, mine, groups);
-    if (load.round >= best.solved.cost) break;
+    for (int settle = 0; settle < 3; ++settle) mine = beside(load_of(c, x, mine, groups).busy);
+    const Load load = load_of(c, x, mine, groups);
+    if (load.round >= best.solved.cost * (1 - 1e-9)) return false;
     best.solved.placement = x;
     best.solved.cost = load.round;
     best.step = load.step;
-    best.slower = mine;
-    if (i + 1 == tries || mine == slower) break;
-    ChainResult other = bisect(c, mine, groups, request.effort / 2);
-    if (!other.fits || other.placement == x) break;
-    x = std::move(other.placement);
+    best.slower = std::move(mine);
+    return true;
+  };
+  const auto try_with = [&](const Factors& mine) {
+    const ChainResult other = bisect(c, mine, groups, request.effort / 4);
+    return other.fits && consider(other.placement);
+  };
+  consider(first);
+  if (best.slower == slower) return {std::move(best.solved), best.step, std::move(best.slower)};
+  // What is best depends on who works beside whom, and that on the placement: begun from each pair of devices that both
+  // work all the time, then from what the best one so far keeps busy.
+  std::vector<double> busy(c.places, 0);
+  for (std::size_t d = 0; d < c.places; ++d)
+    for (std::size_t e = 0; e < d; ++e) {
+      busy[d] = busy[e] = 1;
+      try_with(beside(busy));
+      busy[d] = busy[e] = 0;
+    }
+  for (int i = 0; i < tries && try_with(best.slower); ++i) {
   }
   best.solved.bound = bound;
   best.solved.optimal = bound >= best.solved.cost * (1 - 1e-9);
