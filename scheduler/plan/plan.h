@@ -2,8 +2,8 @@
 // sorted keys); bound to model and machine. Every plan made or loaded passes check().
 //
 // What is counted per device: a unit's weights as the device holds them, its state for all sessions at the context, and
-// once per device used the largest scratch of any unit. Weights that two units share are counted twice; of several
-// parts of the chain on one device each takes scratch of its own, which is counted once.
+// once per device used the largest scratch of any unit, which all parts of the chain there share. Weights that two
+// units share are counted twice.
 #pragma once
 #include <functional>
 #include <optional>
