@@ -39,8 +39,9 @@ Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<De
 
 Result<std::unique_ptr<Session>> Engine::create_session() {
   std::int32_t slot = slots_.take();
+  std::unique_ptr<Session> session(new Session(*this, next_session_++, slot));  // gives the slot back if it fails
   for (auto& stage : stages_) HAL_CHECK(stage->reserve_slots(slots_.end()));
-  return std::unique_ptr<Session>(new Session(*this, next_session_++, slot));
+  return session;
 }
 
 void Engine::forget(const Session& session) {
@@ -89,9 +90,14 @@ Status Engine::check(std::span<const StepItem> items) const {
 
 Result<StepResult> Engine::step(std::span<const StepItem> items) {
   HAL_CHECK(check(items));
+  HAL_CHECK(replay_stale(items));
+  return run(items);
+}
+
+Status Engine::replay_stale(std::span<const StepItem> items) {
   for (const StepItem& item : items)
     if (item.session->stale_) HAL_CHECK(replay(*item.session));
-  return run(items);
+  return ok();
 }
 
 StepTables Engine::tables_of(std::span<const StepItem> items) {

@@ -115,6 +115,7 @@ class Engine {
   hal::Status check(const StepItem& item) const;
   hal::Status check(std::span<const StepItem> items) const;
   hal::Status replay(Session& session);
+  hal::Status replay_stale(std::span<const StepItem> items);
   hal::Result<StepResult> run(std::span<const StepItem> items);
   static StepTables tables_of(std::span<const StepItem> items);
   hal::Result<StepResult> read_logits(std::span<const StepItem> items, const hal::Slice& logits) const;
