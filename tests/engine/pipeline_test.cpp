@@ -130,6 +130,7 @@ struct Spread {
   const char* name;
   std::vector<std::string> stages;
   std::vector<std::size_t> rounds;  // by group
+  friend void PrintTo(const Spread& s, std::ostream* out) { *out << s.name; }
 };
 
 struct InFlight : testing::TestWithParam<Spread> {};
