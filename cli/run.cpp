@@ -108,8 +108,7 @@ void run(const Arguments& a, const Global& global) {
     say(line);
   }
   for (const scheduler::StageReport& s : engine->report()) {
-    std::snprintf(line, sizeof line,
-                  "  %-12s units %lld..%lld  %.3f s on the device  weights %.1f MB  state and scratch %.1f MB",
+    std::snprintf(line, sizeof line, "  %-12s units %lld..%lld  %.3f s on the device  weights %.1f MB  state %.1f MB",
                   s.device.c_str(), static_cast<long long>(s.first), static_cast<long long>(s.last - 1), s.seconds,
                   static_cast<double>(s.resident) / 1e6, static_cast<double>(s.state) / 1e6);
     say(line);

@@ -12,7 +12,7 @@ using namespace hal;
 Result<Found> find() {
   HAL_TRY(Features features, read_features());
   Found f;
-  f.topology = read_topology();
+  HAL_TRY(f.topology, read_topology());
   HAL_TRY(f.threads, thread_count(f.topology));
   const Heap memory = read_memory(0);
   Info& i = f.info;
@@ -21,6 +21,7 @@ Result<Found> find() {
   i.vendor = features.vendor;
   // Whatever changes the speed is part of it: a profile measured with other threads or instructions is stale.
   i.driver = "built-in " + features.isa + ", " + std::to_string(f.threads) + (f.threads == 1 ? " thread" : " threads");
+  if (const char* cores = std::getenv("SWITCHYARD_CPU_CORES"); cores && *cores) i.driver += std::string(" on ") + cores;
   if (std::find(features.words.begin(), features.words.end(), "amx_emulation") != features.words.end())
     i.driver += ", AMX emulated";
   i.api = "cpu";

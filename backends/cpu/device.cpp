@@ -12,20 +12,34 @@ namespace switchyard::backends::cpu {
 
 using namespace hal;
 
-CpuDevice::CpuDevice(Found found, const Host& host) : info_(std::move(found.info)), host_(host) {
-  // Parts of a hybrid processor: the threads are started bound to the fast cores as a set, not one to one, so that the
-  // system can still move them away from a busy core.
-  cpu_set_t before;
-  const bool bind = found.topology.hybrid && sched_getaffinity(0, sizeof before, &before) == 0;
-  if (bind) {
-    cpu_set_t fast;
-    CPU_ZERO(&fast);
-    for (int cpu : found.topology.cpus)
-      if (cpu < CPU_SETSIZE) CPU_SET(cpu, &fast);
-    sched_setaffinity(0, sizeof fast, &fast);
+// While it lives, threads that are started stay on these CPUs as a set, not one to one, so that the system can still
+// move them away from a busy core.
+class StartedOn {
+ public:
+  explicit StartedOn(const std::vector<int>& cpus)
+      : bind_(!cpus.empty() && sched_getaffinity(0, sizeof before_, &before_) == 0) {
+    if (!bind_) return;
+    cpu_set_t these;
+    CPU_ZERO(&these);
+    for (int cpu : cpus)
+      if (cpu < CPU_SETSIZE) CPU_SET(cpu, &these);
+    sched_setaffinity(0, sizeof these, &these);
   }
+  StartedOn(const StartedOn&) = delete;
+  StartedOn& operator=(const StartedOn&) = delete;
+  ~StartedOn() {
+    if (bind_) sched_setaffinity(0, sizeof before_, &before_);
+  }
+
+ private:
+  cpu_set_t before_{};
+  bool bind_;
+};
+
+CpuDevice::CpuDevice(Found found, const Host& host) : info_(std::move(found.info)), host_(host) {
+  if (found.topology.bound) cpus_ = std::move(found.topology.cpus);
+  const StartedOn cpus(cpus_);
   pool_ = std::make_unique<Pool>(found.threads);
-  if (bind) sched_setaffinity(0, sizeof before, &before);
 }
 
 Result<std::vector<Heap>> CpuDevice::heaps() const { return std::vector<Heap>{read_memory(used_->load())}; }
@@ -57,6 +71,7 @@ Result<std::shared_ptr<Queue>> CpuDevice::create_queue(QueueKind) {
   auto run = [this, scratch](std::span<const Command> commands, Timing* timing) {
     return execute(*this, *scratch, commands, timing);
   };
+  const StartedOn cpus(cpus_);  // the queue's thread works with the pool
   return std::shared_ptr<Queue>(std::make_shared<HostQueue>(run, shared_from_this()));
 }
 

@@ -56,6 +56,7 @@ class CpuDevice final : public hal::Device, public std::enable_shared_from_this<
   std::shared_ptr<std::atomic<hal::Bytes>> used_ = std::make_shared<std::atomic<hal::Bytes>>(0);
   hal::ConstantStore store_;
   std::mutex compiling_;
+  std::vector<int> cpus_;  // that threads stay on; empty: wherever they may
   std::unique_ptr<Pool> pool_;
 };
 

@@ -38,6 +38,32 @@ std::vector<int> allowed_cpus() {
   return cpus;
 }
 
+// "0,2-3". Not set: none.
+hal::Result<std::vector<int>> asked_cpus() {
+  std::vector<int> cpus;
+  const char* set = std::getenv("SWITCHYARD_CPU_CORES");
+  if (!set || !*set) return cpus;
+  const long there = sysconf(_SC_NPROCESSORS_CONF);
+  std::istringstream list(set);
+  for (std::string part; std::getline(list, part, ',');) {
+    int first = 0, last = 0;
+    char dash = 0;
+    std::istringstream in(part);
+    in >> first;
+    const bool one = in && in.eof();
+    if (one)
+      last = first;
+    else
+      in >> dash >> last;
+    if (!in || !in.eof() || (!one && dash != '-') || first < 0 || last < first || last >= there)
+      return hal::Error{hal::Code::invalid_argument, std::string("SWITCHYARD_CPU_CORES is \"") + set +
+                                                         "\", expected numbers of CPUs from 0 to " +
+                                                         std::to_string(there - 1) + ", such as 0,2-3"};
+    for (int i = first; i <= last; ++i) cpus.push_back(i);
+  }
+  return cpus;
+}
+
 #if SWITCHYARD_HAVE_HWLOC
 // Fills cpus, cores, numa_nodes, hybrid and caches. False where the library is missing or fails.
 bool ask_hwloc(const std::vector<int>& allowed, Topology& t) {
@@ -164,15 +190,17 @@ Bytes field(const std::string& path, const std::string& name) {
 
 }  // namespace
 
-Topology read_topology() {
+hal::Result<Topology> read_topology() {
   Topology t;
-  const std::vector<int> allowed = allowed_cpus();
+  HAL_TRY(const std::vector<int> asked, asked_cpus());
+  const std::vector<int> allowed = asked.empty() ? allowed_cpus() : asked;
   if (!ask_hwloc(allowed, t)) {
     t = Topology{};
     t.source = "sched_getaffinity";
     t.cpus = allowed;
     t.cores = static_cast<int>(allowed.size());
   }
+  t.bound = t.hybrid || !asked.empty();
   t.quota = cpu_quota();
   return t;
 }

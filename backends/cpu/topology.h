@@ -15,9 +15,11 @@ struct Topology {
   int numa_nodes = 1;
   double quota = 0;           // CPU time the control group allows, in CPUs; 0: no limit
   bool hybrid = false;        // there are cores of several speeds; `cpus` lists the fastest
+  bool bound = false;         // threads stay on `cpus`: the fastest, or those asked for
   hal::Bytes l2 = 0, l3 = 0;  // of one core; of one cluster
 };
-Topology read_topology();
+// Of the CPUs this process may use, or of SWITCHYARD_CPU_CORES ("0,2-3"); invalid_argument for anything else in it.
+hal::Result<Topology> read_topology();
 
 // Threads of the pool: SWITCHYARD_CPU_THREADS (1 .. 1024), else one per performance core within the quota.
 // invalid_argument for anything else in the variable.

@@ -12,7 +12,7 @@ struct State {
   Description description;
   std::atomic<Bytes> used{0};
   std::atomic<std::int64_t> allocations{0}, submissions{0};
-  std::atomic<std::int64_t> clock_ns{0};  // the simulated time
+  std::atomic<std::int64_t> clock_ns{0};  // logical clock: when the device is free again
   std::atomic<bool> lost{false};
   const Description* operator->() const { return &description; }
 };

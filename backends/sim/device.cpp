@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "backends/sim/timeline.h"
 #include "hal/shared/host_queue.h"
-#include "hal/shared/host_timeline.h"
 
 namespace switchyard::backends::sim {
 
@@ -25,13 +25,11 @@ Result<BufferRef> SimDevice::allocate(const BufferDesc& desc) {
 }
 
 Result<TimelineRef> SimDevice::create_timeline(std::uint64_t initial) {
-  return TimelineRef(std::make_shared<HostTimeline>(initial));
+  return TimelineRef(std::make_shared<SimTimeline>(initial));
 }
 
 Result<std::shared_ptr<Queue>> SimDevice::create_queue(QueueKind) {
-  auto run = [state = state_](std::span<const Command> commands, Timing* timing) {
-    return execute(*state, commands, timing);
-  };
+  auto run = [state = state_](const Submission& submission) { return execute(*state, submission); };
   return std::shared_ptr<Queue>(std::make_shared<HostQueue>(run, state_));
 }
 

@@ -24,7 +24,7 @@ class SimDevice final : public Device {
   ConstantStore constants_;
 };
 
-// queue.cpp: the commands of one submission.
-Status execute(State& state, std::span<const Command> commands, Timing* timing);
+// queue.cpp: the commands of one submission, whose waits are over.
+Status execute(State& state, const Submission& submission);
 
 }  // namespace switchyard::backends::sim

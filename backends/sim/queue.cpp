@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "backends/sim/device.h"
+#include "backends/sim/timeline.h"
 #include "hal/shared/host_queue.h"
 
 namespace switchyard::backends::sim {
@@ -69,9 +70,26 @@ Result<std::chrono::nanoseconds> run(State& state, const Run& r, std::vector<Spa
   return time;
 }
 
+// A submission of `duration` begins when the device is free and what it waited for has ended; gives that time.
+std::chrono::nanoseconds take_time(State& state, const Submission& submission, std::chrono::nanoseconds duration) {
+  std::chrono::nanoseconds ready{};
+  for (const Point& p : submission.wait)
+    if (auto* timeline = dynamic_cast<SimTimeline*>(p.timeline.get()))
+      ready = std::max(ready, timeline->time_of(p.value));
+  std::int64_t free = state.clock_ns, begin;
+  do begin = std::max<std::int64_t>(free, ready.count());
+  while (!state.clock_ns.compare_exchange_weak(free, begin + duration.count()));
+  for (const Point& p : submission.signal)
+    if (auto* timeline = dynamic_cast<SimTimeline*>(p.timeline.get()))
+      timeline->reached_at(p.value, std::chrono::nanoseconds(begin) + duration);
+  return std::chrono::nanoseconds(begin);
+}
+
 }  // namespace
 
-Status execute(State& state, std::span<const Command> commands, Timing* timing) {
+Status execute(State& state, const Submission& submission) {
+  const std::vector<Command>& commands = submission.commands;
+  Timing* timing = submission.timing.get();
   const Faults& faults = state.description.faults;
   if (faults.delay_ms) std::this_thread::sleep_for(std::chrono::milliseconds(faults.delay_ms));
   const std::int64_t nth = ++state.submissions;
@@ -110,7 +128,7 @@ Status execute(State& state, std::span<const Command> commands, Timing* timing) 
     }
     total += time;
   }
-  const std::chrono::nanoseconds start(state.clock_ns.fetch_add(total.count()));
+  const std::chrono::nanoseconds start = logical ? take_time(state, submission, total) : std::chrono::nanoseconds{};
   if (!timing) return ok();
   if (logical) {
     timing->begin = start;

@@ -7,6 +7,12 @@ std::chrono::nanoseconds steady_now() {
 }
 
 HostQueue::HostQueue(Execute execute, std::shared_ptr<const void> keep_alive)
+    : HostQueue(ExecuteAll([execute = std::move(execute)](const Submission& s) {
+                  return execute(s.commands, s.timing.get());
+                }),
+                std::move(keep_alive)) {}
+
+HostQueue::HostQueue(ExecuteAll execute, std::shared_ptr<const void> keep_alive)
     : execute_(std::move(execute)),
       keep_alive_(std::move(keep_alive)),
       thread_([this](std::stop_token stop) { work(stop); }) {}
@@ -45,7 +51,7 @@ void HostQueue::run(Submission& submission) {
     for (const Point& p : submission.wait) HAL_CHECK(p.timeline->wait(p.value, std::chrono::nanoseconds::max()));
     Timing* timing = submission.timing.get();
     if (timing) timing->begin = steady_now();
-    HAL_CHECK(execute_(submission.commands, timing));
+    HAL_CHECK(execute_(submission));
     if (timing && timing->end == std::chrono::nanoseconds{}) timing->end = steady_now();
     return ok();
   };

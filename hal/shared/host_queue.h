@@ -16,8 +16,10 @@ class HostQueue final : public Queue {
  public:
   // timing is null where none was asked for; execute fills begin, end and, if want_spans, spans.
   using Execute = std::function<Status(std::span<const Command> commands, Timing* timing)>;
+  using ExecuteAll = std::function<Status(const Submission& submission)>;  // the same, for one that looks at the points
   // keep_alive: usually the device, so that it outlives its queues' work.
   HostQueue(Execute execute, std::shared_ptr<const void> keep_alive);
+  HostQueue(ExecuteAll execute, std::shared_ptr<const void> keep_alive);
   ~HostQueue() override;
   Status submit(Submission submission) override;
 
@@ -25,7 +27,7 @@ class HostQueue final : public Queue {
   void work(const std::stop_token& stop);
   void run(Submission& submission);
 
-  Execute execute_;
+  ExecuteAll execute_;
   std::shared_ptr<const void> keep_alive_;
   std::mutex mutex_;
   std::condition_variable_any arrived_;

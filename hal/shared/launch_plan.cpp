@@ -1,6 +1,7 @@
 #include "hal/shared/launch_plan.h"
 
 #include <algorithm>
+#include <set>
 
 namespace switchyard::hal {
 namespace {
@@ -72,9 +73,10 @@ Result<LaunchPlan> LaunchPlan::make(const Segment& segment, Lowered lowered, Byt
   for (const Launch& l : plan.launches)
     for (const Arg& a : l.arguments)
       if (a.value < n) used[a.value] = true;
+  std::set<std::pair<std::uint64_t, std::string>> copies;
   auto hold = [&](Held held, std::uint32_t value) {
     plan.places[value] = {Place::Where::constant, static_cast<std::uint32_t>(plan.constants.size()), 0, held.bytes};
-    plan.resident += held.bytes;
+    if (!held.key || copies.insert({held.key, held.layout}).second) plan.resident += held.bytes;
     plan.constants.push_back(std::move(held));
   };
   std::vector<bool> packed(n, false);

@@ -131,7 +131,10 @@ bool kept_as_rows16(const hal::Segment& segment, std::uint32_t value, const hal:
   for (const hal::Node& n : segment.nodes) {
     if (std::find(n.in.begin(), n.in.end(), value) == n.in.end()) continue;
     const OpInfo* op = find_op(n.op);
-    if (op && op->reads_rows16_too) continue;
+    if (op && op->reads_rows16_too) {
+      used = used || activations_of(n) == Activations::rounded;
+      continue;
+    }
     if (activations_of(n) != Activations::rounded || (!n.variant.empty() && !n.variant.starts_with(form))) return false;
     used = true;
   }

@@ -9,9 +9,12 @@
 
 namespace switchyard::kernels::embedding {
 
+// kept_for: how products elsewhere (a tied head) read the same table, so that a device may keep one copy for both.
 struct Attrs {
   float scale = 1.0f;
+  Activations kept_for = Activations::exact;
 };
-std::uint32_t append(SegmentBuilder& b, std::uint32_t table, std::uint32_t rows, float scale = 1.0f);
+std::uint32_t append(SegmentBuilder& b, std::uint32_t table, std::uint32_t rows, float scale = 1.0f,
+                     Activations kept_for = Activations::exact);
 
 }  // namespace switchyard::kernels::embedding

@@ -30,9 +30,9 @@ Cost cost(const Segment& s, const Node& n, Dims dims) {
 
 }  // namespace
 
-std::uint32_t append(SegmentBuilder& b, std::uint32_t table, std::uint32_t rows, float scale) {
+std::uint32_t append(SegmentBuilder& b, std::uint32_t table, std::uint32_t rows, float scale, Activations kept_for) {
   auto y = b.value(DType::f32, {b.shape(rows)[0], b.shape(table)[1]});
-  b.node("embedding@1", {table, rows}, {y}, Attrs{scale});
+  b.node("embedding@1", {table, rows}, {y}, Attrs{scale, kept_for});
   return y;
 }
 
@@ -51,8 +51,8 @@ const OpInfo op_info{"embedding@1",
                      {1e-6, "one product per element; unpacking a k-quant rounds up to three times in f32"},
                      kernels,
                      nullptr,
-                     nullptr,
-                     nullptr,
+                     [](const Node& node) { return node.attrs_as<Attrs>().kept_for; },
+                     [](const Segment&, const Node&) { return Products::f32; },
                      true};
 
 }  // namespace switchyard::kernels::embedding

@@ -32,7 +32,9 @@ class Writer {
       if (x == no_value && part.part != Part::embedding) x = input(Role::hidden);
       switch (part.part) {
         case Part::embedding:
-          x = kernels::embedding::append(b_, constant(model_.embedding), input(Role::tokens), c_.embedding_multiplier);
+          x = kernels::embedding::append(
+              b_, constant(model_.embedding), input(Role::tokens), c_.embedding_multiplier,
+              model_.head.key == model_.embedding.key ? shape_.activations : kernels::Activations::exact);
           break;
         case Part::mixer: x = mixer(x, part.layer); break;
         case Part::feed_forward: x = feed_forward(x, model_.layers[static_cast<std::size_t>(part.layer)]); break;

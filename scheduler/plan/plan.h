@@ -1,9 +1,9 @@
 // Plan: who gets what and why. Made from a machine, a profile and a model's units; kept as JSON ("switchyard.plan/2",
 // sorted keys); bound to model and machine. Every plan made or loaded passes check().
 //
-// What is counted per device: a unit's weights as the device holds them (a copy that several units share, such as a
-// tied embedding and head, once), its state for all sessions at the context, and once per device used the largest
-// scratch of any unit.
+// What is counted per device: a unit's weights as the device holds them (a copy that several units share, such as a tied
+// embedding and head, once), its state for all sessions at the context, and once per device used: scratch for the
+// largest unit there, and rows and logits that come and go, of the largest step (logits: one row per session).
 #pragma once
 #include <functional>
 #include <optional>

@@ -87,6 +87,30 @@ void share_copies(const Holdings& holds, Problem& p) {
   }
 }
 
+// What an engine takes of a device once, whatever lies there: scratch for its largest unit, and for the rows between
+// units of a program; buffers for the rows (and logits) that come and go, of the largest step.
+void set_fixed(const PlanRequest& request, Problem& p) {
+  const std::vector<std::int64_t> dims{request.chunk, request.sessions, request.sessions};
+  p.fixed.assign(p.devices.size(), 0);
+  for (std::size_t d = 0; d < p.devices.size(); ++d) {
+    hal::Bytes scratch = 0, rows_in = 0, rows_out = 0, logits = 0;
+    for (std::size_t u = 0; u < p.places.size(); ++u) {
+      if (!p.places[u][d].possible) continue;
+      const hal::Segment& s = request.units[u].segment;
+      hal::Bytes in = 0, out = 0;
+      for (auto v : s.inputs) in += hal::tensor_bytes(s.values[v], dims);
+      for (auto v : s.outputs) {
+        const hal::Bytes bytes = hal::tensor_bytes(s.values[v], dims);
+        (s.values[v].shape[0].symbol == kernels::sym_logits ? logits : out) += bytes;
+      }
+      scratch = std::max(scratch, p.places[u][d].scratch + in + out);
+      rows_in = std::max(rows_in, in);
+      rows_out = std::max(rows_out, out);
+    }
+    p.fixed[d] = scratch + rows_in + rows_out + logits;
+  }
+}
+
 hal::Status set_pins(const PlanRequest& request, Problem& p) {
   p.pinned.assign(request.units.size(), -1);
   auto index = [&](const std::string& id) -> hal::Result<std::int64_t> {
@@ -235,7 +259,6 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
   p.chunk = std::min(request.chunk, request.prompt);
   p.chunks = (request.prompt + p.chunk - 1) / p.chunk;
   const Step prefill{p.chunk, 1, p.chunk * (p.chunks - 1) / 2, 1};  // the middle of the prompt
-  p.fixed.assign(p.devices.size(), 0);
   bool any_measured = false;
   Holdings holds;
   for (const Unit& unit : request.units) {
@@ -268,10 +291,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
         place.refusals.push_back({info.id, "not_measured", (decode ? whole : decode).error().message});
       }
       place.possible = place.refusals.empty();
-      if (place.possible)
-        p.fixed[d] = std::max(p.fixed[d], place.scratch);
-      else
-        all.insert(all.end(), place.refusals.begin(), place.refusals.end());
+      if (!place.possible) all.insert(all.end(), place.refusals.begin(), place.refusals.end());
     }
     if (std::none_of(row.begin(), row.end(), [](const Place& place) { return place.possible; })) {
       if (!any_measured &&
@@ -287,6 +307,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
                             ", which declines it:" + reasons(row[static_cast<std::size_t>(p.pinned[u])].refusals)};
   }
   share_copies(holds, p);
+  set_fixed(request, p);
   return p;
 }
 

@@ -22,7 +22,13 @@ Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<De
     DeviceRef device = devices[static_cast<std::size_t>(first)];
     if (options.progress)
       options.progress("loading " + device->info().id, static_cast<double>(first) / static_cast<double>(units));
-    HAL_TRY(auto stage, Stage::make(device, engine->model_, first, last, options));
+    auto shared = std::find_if(engine->devices_.begin(), engine->devices_.end(),
+                               [&](const auto& known) { return known->device == device; });
+    if (shared == engine->devices_.end()) {
+      HAL_TRY(auto made, SharedDevice::make(device));
+      shared = engine->devices_.insert(shared, std::move(made));
+    }
+    HAL_TRY(auto stage, Stage::make(*shared, engine->model_, first, last, options));
     engine->stages_.push_back(std::move(stage));
     first = last;
   }
@@ -33,8 +39,9 @@ Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<De
 
 Result<std::unique_ptr<Session>> Engine::create_session() {
   std::int32_t slot = slots_.take();
+  std::unique_ptr<Session> session(new Session(*this, next_session_++, slot));  // gives the slot back if it fails
   for (auto& stage : stages_) HAL_CHECK(stage->reserve_slots(slots_.end()));
-  return std::unique_ptr<Session>(new Session(*this, next_session_++, slot));
+  return session;
 }
 
 void Engine::forget(const Session& session) {
@@ -83,16 +90,20 @@ Status Engine::check(std::span<const StepItem> items) const {
 
 Result<StepResult> Engine::step(std::span<const StepItem> items) {
   HAL_CHECK(check(items));
-  for (const StepItem& item : items)
-    if (item.session->stale_) HAL_CHECK(replay(*item.session));
+  HAL_CHECK(replay_stale(items));
   return run(items);
 }
 
-Result<StepResult> Engine::run(std::span<const StepItem> items) {
-  const auto begin = std::chrono::steady_clock::now();
+Status Engine::replay_stale(std::span<const StepItem> items) {
+  for (const StepItem& item : items)
+    if (item.session->stale_) HAL_CHECK(replay(*item.session));
+  return ok();
+}
+
+StepTables Engine::tables_of(std::span<const StepItem> items) {
   StepTables tables;
   for (const StepItem& item : items) {
-    Session& s = *item.session;
+    const Session& s = *item.session;
     const auto past = static_cast<std::int32_t>(s.log_.size()), row = static_cast<std::int32_t>(tables.tokens.size());
     const auto n = static_cast<std::int32_t>(item.tokens.size());
     tables.sequences.push_back({s.id_, {row, n, s.state_slot_, s.slot_, past}});
@@ -103,37 +114,54 @@ Result<StepResult> Engine::run(std::span<const StepItem> items) {
         tables.logit_rows.push_back(row + i);
     }
   }
+  return tables;
+}
 
-  auto attempt = [&]() -> Result<StepResult> {
-    std::optional<Slice> hidden;
-    std::optional<Point> point;
-    for (auto& stage : stages_) {
-      HAL_TRY(point, stage->submit(tables, hidden, point));
-      hidden = stage->output();
-    }
-    HAL_CHECK(point->timeline->wait(point->value, std::chrono::nanoseconds::max()));
-    StepResult result;
-    const auto vocab = static_cast<std::size_t>(model_.config.vocab);
-    Bytes offset = hidden->offset;
-    for (const StepItem& item : items) {
-      std::size_t rows = item.logits == WantLogits::all ? item.tokens.size() : item.logits == WantLogits::last ? 1 : 0;
-      std::vector<float>& logits = result.logits.emplace_back(rows * vocab);
-      HAL_CHECK(hidden->buffer->read(offset, std::as_writable_bytes(std::span(logits))));
-      offset += rows * vocab * 4;
-    }
-    return result;
-  };
-  Result<StepResult> result = attempt();
+Result<StepResult> Engine::read_logits(std::span<const StepItem> items, const Slice& all) const {
+  StepResult result;
+  const auto vocab = static_cast<std::size_t>(model_.config.vocab);
+  Bytes offset = all.offset;
+  for (const StepItem& item : items) {
+    std::size_t rows = item.logits == WantLogits::all ? item.tokens.size() : item.logits == WantLogits::last ? 1 : 0;
+    std::vector<float>& logits = result.logits.emplace_back(rows * vocab);
+    HAL_CHECK(all.buffer->read(offset, std::as_writable_bytes(std::span(logits))));
+    offset += rows * vocab * 4;
+  }
+  return result;
+}
+
+void Engine::end_step(std::span<const StepItem> items, bool done) {
   for (const StepItem& item : items) {
     Session& s = *item.session;
-    if (!result) {
+    if (!done) {
       s.stale_ = true;
       continue;
     }
     s.log_.insert(s.log_.end(), item.tokens.begin(), item.tokens.end());
     s.state_slot_ = s.slot_;
   }
-  if (!result) return result;
+}
+
+Result<StepResult> Engine::run(std::span<const StepItem> items) {
+  const auto begin = std::chrono::steady_clock::now();
+  const StepTables tables = tables_of(items);
+  Point point = last_step_;
+  auto attempt = [&]() -> Result<StepResult> {
+    std::optional<Slice> hidden;
+    for (auto& stage : stages_) {
+      HAL_TRY(point, stage->submit(tables, hidden, point));
+      hidden = stage->output();
+    }
+    HAL_CHECK(point.timeline->wait(point.value, std::chrono::nanoseconds::max()));
+    return read_logits(items, *hidden);
+  };
+  Result<StepResult> result = attempt();
+  end_step(items, result.has_value());
+  if (!result) {  // what is under way still uses what the stages of a device share
+    if (point.timeline) (void)point.timeline->wait(point.value, std::chrono::nanoseconds::max());
+    return result;
+  }
+  last_step_ = point;
   ++steps_;
   for (std::size_t i = 0; i < stages_.size(); ++i) seconds_[i] += stages_[i]->last_seconds();
   result->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -227,6 +255,26 @@ std::vector<StageReport> Engine::report() const {
     const Stage& s = *stages_[i];
     all.push_back(
         {s.device().info().id, s.first(), s.last(), seconds_[i], s.resident(), s.state_bytes(), s.fixed_shapes()});
+  }
+  return all;
+}
+
+std::vector<DeviceReport> Engine::device_report() const {
+  std::vector<DeviceReport> all;
+  for (const auto& shared : devices_) {
+    DeviceReport& r = all.emplace_back();
+    r.device = shared->device->info().id;
+    r.scratch = shared->scratch ? shared->scratch->bytes() : 0;
+    r.io = shared->rows_bytes();
+    std::set<std::pair<std::uint64_t, std::string>> copies;  // that several stages share
+    for (const auto& stage : stages_) {
+      if (&stage->shared() != shared.get()) continue;
+      r.weights += stage->resident();
+      for (const Holding& h : stage->holds())
+        if (h.key && !copies.insert({h.key, h.layout}).second) r.weights -= h.bytes;
+      r.state += stage->state_bytes();
+      r.io += stage->io_bytes();
+    }
   }
   return all;
 }

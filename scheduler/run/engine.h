@@ -64,10 +64,19 @@ struct SessionState {
 
 struct StageReport {
   std::string device;
-  std::int64_t first = 0, last = 0;  // units
-  double seconds = 0;                // device time of all steps so far
-  hal::Bytes resident = 0, state = 0;
+  std::int64_t first = 0, last = 0;    // units
+  double seconds = 0;                  // device time of all steps so far
+  hal::Bytes resident = 0, state = 0;  // weights; slots and pages
   bool fixed_shapes = false;
+};
+
+// What an engine holds on a device now, in bytes.
+struct DeviceReport {
+  std::string device;
+  hal::Bytes weights = 0;  // as its programs hold them
+  hal::Bytes state = 0;    // slots and pages of all sessions
+  hal::Bytes scratch = 0;  // one for all stages there
+  hal::Bytes io = 0;       // rows between stages, step tables, logits: they grow with the largest step
 };
 
 class Engine {
@@ -96,23 +105,31 @@ class Engine {
   const models::Model& model() const { return model_; }
   const EngineOptions& options() const { return options_; }
   std::vector<StageReport> report() const;
+  std::vector<DeviceReport> device_report() const;  // in the order of their first stages
   std::uint64_t steps() const { return steps_; }
 
  private:
   friend class Session;
+  friend class Pipeline;
   Engine(models::Model model, const EngineOptions& options) : model_(std::move(model)), options_(options) {}
   hal::Status check(const StepItem& item) const;
   hal::Status check(std::span<const StepItem> items) const;
   hal::Status replay(Session& session);
+  hal::Status replay_stale(std::span<const StepItem> items);
   hal::Result<StepResult> run(std::span<const StepItem> items);
+  static StepTables tables_of(std::span<const StepItem> items);
+  hal::Result<StepResult> read_logits(std::span<const StepItem> items, const hal::Slice& logits) const;
+  static void end_step(std::span<const StepItem> items, bool done);  // into the logs, or stale
   void forget(const Session& session);
 
   models::Model model_;
   EngineOptions options_;
+  std::vector<std::shared_ptr<SharedDevice>> devices_;  // in the order of their first stages
   std::vector<std::unique_ptr<Stage>> stages_;
   std::vector<double> seconds_;
   NumberPool slots_{1};  // slot 0 holds zeros
   std::uint64_t next_session_ = 1, steps_ = 0;
+  hal::Point last_step_;  // its end: the next begins after it, also on simulated clocks
 };
 
 // The largest logit, the lower index on a tie.

@@ -49,13 +49,13 @@ models::StepShape step_shape(const StageOptions& options) {
   return s;
 }
 
-Stage::Stage(DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last,
+Stage::Stage(std::shared_ptr<SharedDevice> shared, const models::Model& model, std::int64_t first, std::int64_t last,
              const StageOptions& options)
-    : device_(std::move(device)), model_(model), first_(first), last_(last), options_(options) {}
+    : shared_(std::move(shared)), model_(model), first_(first), last_(last), options_(options) {}
 
-Result<std::unique_ptr<Stage>> Stage::make(DeviceRef device, const models::Model& model, std::int64_t first,
-                                           std::int64_t last, const StageOptions& options) {
-  std::unique_ptr<Stage> stage(new Stage(std::move(device), model, first, last, options));
+Result<std::unique_ptr<Stage>> Stage::make(std::shared_ptr<SharedDevice> shared, const models::Model& model,
+                                           std::int64_t first, std::int64_t last, const StageOptions& options) {
+  std::unique_ptr<Stage> stage(new Stage(std::move(shared), model, first, last, options));
   HAL_CHECK(stage->open());
   return stage;
 }
@@ -63,13 +63,13 @@ Result<std::unique_ptr<Stage>> Stage::make(DeviceRef device, const models::Model
 Status Stage::open() {
   has_head_ = last_ == models::unit_count(model_);
   models::ModelSegment plan = models::build_segment(model_, first_, last_, step_shape(options_));
-  Claim claim = device_->claim(plan.segment);
-  if (!claim.whole()) return declined(*device_, plan.segment, claim);
+  Claim claim = device().claim(plan.segment);
+  if (!claim.whole()) return declined(device(), plan.segment, claim);
+  holds_ = std::move(claim.holds);
   fixed_ = std::any_of(claim.groups.begin(), claim.groups.end(), [](const Group& g) { return g.fixed_shapes; });
   if (fixed_) options_.page_size = options_.context;  // such a device sees the cache as one window per session
 
-  HAL_TRY(queue_, device_->create_queue(QueueKind::any));
-  HAL_TRY(timeline_, device_->create_timeline(0));
+  HAL_CHECK(reserve_lanes(1));
   HAL_TRY(Compiled * compiled_program, compiled(fixed_ ? 1 : 0, fixed_ ? 1 : 0));
   const models::ModelSegment& built = compiled_program->plan;
   for (std::size_t i = 0; i < built.states.size(); ++i) {
@@ -85,6 +85,17 @@ Status Stage::open() {
   return ok();
 }
 
+Status Stage::reserve_lanes(std::size_t lanes) {
+  while (lanes_.size() < lanes) {
+    Lane lane;
+    HAL_TRY(lane.timeline, device().create_timeline(0));
+    lane.timing = std::make_shared<Timing>();
+    lanes_.push_back(std::move(lane));
+  }
+  if (shared_->rows_out.size() < lanes) shared_->rows_out.resize(lanes);
+  return ok();
+}
+
 Result<Stage::Compiled*> Stage::compiled(std::int64_t rows, std::int64_t logits) {
   auto known = programs_.find({rows, logits});
   if (known != programs_.end()) return &known->second;
@@ -96,24 +107,15 @@ Result<Stage::Compiled*> Stage::compiled(std::int64_t rows, std::int64_t logits)
   }
   Compiled made;
   made.plan = models::build_segment(model_, first_, last_, shape);
-  HAL_TRY(made.program, device_->compile(made.plan.segment, {}));
-  if (Bytes need = made.program->scratch()) {
-    HAL_TRY(made.scratch.buffer, device_->allocate({need, Memory::device, "scratch"}));
-    made.scratch.bytes = need;
-  }
+  HAL_TRY(made.program, device().compile(made.plan.segment, {}));
+  HAL_CHECK(shared_->reserve(shared_->scratch, made.program->scratch(), Memory::device, "scratch"));
   return &(programs_[{rows, logits}] = std::move(made));
-}
-
-Status Stage::ensure(BufferRef& buffer, Bytes bytes, Memory memory, const char* label) {
-  if (buffer && buffer->bytes() >= bytes) return ok();
-  HAL_TRY(buffer, device_->allocate({std::max<Bytes>(bytes, 64), memory, label}));
-  return ok();
 }
 
 Status Stage::grow(StateBuffer& state, std::int64_t count) {
   if (count <= state.count) return ok();
   const std::int64_t now = std::max(count, state.count * 2);
-  HAL_TRY(BufferRef bigger, device_->allocate({state.unit * static_cast<Bytes>(now), Memory::device, "state"}));
+  HAL_TRY(BufferRef bigger, device().allocate({state.unit * static_cast<Bytes>(now), Memory::device, "state"}));
   std::vector<Command> commands;
   if (state.buffer) {
     Bytes old = state.unit * static_cast<Bytes>(state.count);
@@ -121,8 +123,9 @@ Status Stage::grow(StateBuffer& state, std::int64_t count) {
   } else {
     commands.push_back(Fill{{bigger, 0, state.unit}, 0});  // slot 0 holds zeros for good
   }
-  HAL_CHECK(queue_->submit({{}, commands, {{timeline_, ++submitted_}}}));
-  HAL_CHECK(timeline_->wait(submitted_, std::chrono::nanoseconds::max()));
+  HAL_TRY(TimelineRef done, device().create_timeline(0));
+  HAL_CHECK(shared_->queue->submit({{}, commands, {{done, 1}}}));
+  HAL_CHECK(done->wait(1, std::chrono::nanoseconds::max()));
   state.buffer = std::move(bigger);
   state.count = now;
   return ok();
@@ -160,20 +163,20 @@ void Stage::forget(std::uint64_t session) {
   pages_.erase(session);
 }
 
-// Small tables of one step: bump-allocated from one host-visible buffer, reused by the next step.
-Result<Slice> Stage::upload(const void* data, std::size_t bytes) {
-  const Bytes align = std::max<Bytes>(device_->info().limits.align, 4);
-  Slice slice{uploads_, round_up(upload_used_, align), std::max<Bytes>(round_up(bytes, 4), 4)};
-  if (slice.offset + slice.bytes > uploads_->bytes())
+// Small tables of one step: bump-allocated from one host-visible buffer, reused by the lane's next step.
+Result<Slice> Stage::upload(Lane& lane, const void* data, std::size_t bytes) {
+  const Bytes align = std::max<Bytes>(device().info().limits.align, 4);
+  Slice slice{lane.uploads, round_up(lane.upload_used, align), std::max<Bytes>(round_up(bytes, 4), 4)};
+  if (slice.offset + slice.bytes > lane.uploads->bytes())
     return Error{Code::internal, "step tables: " + std::to_string(slice.offset + slice.bytes) + " bytes in " +
-                                     std::to_string(uploads_->bytes())};
-  upload_used_ = slice.offset + slice.bytes;
-  HAL_CHECK(uploads_->write(slice.offset, {static_cast<const std::byte*>(data), bytes}));
+                                     std::to_string(lane.uploads->bytes())};
+  lane.upload_used = slice.offset + slice.bytes;
+  HAL_CHECK(lane.uploads->write(slice.offset, {static_cast<const std::byte*>(data), bytes}));
   return slice;
 }
 
-Status Stage::append_run(std::vector<Command>& commands, const StepTables& step, const Piece& piece, const Slice& in,
-                         const Slice& out, const Slice& logits) {
+Status Stage::append_run(Lane& lane, std::vector<Command>& commands, const StepTables& step, const Piece& piece,
+                         const Slice& in, const Slice& out, const Slice& logits) {
   // The tables of this run: the whole step, or one sequence's piece of it, padded to its bucket.
   std::vector<std::int32_t> tokens, positions, rows;
   std::vector<StepSequence> sequences;
@@ -215,8 +218,9 @@ Status Stage::append_run(std::vector<Command>& commands, const StepTables& step,
           {},
           {static_cast<std::int64_t>(tokens.size()), static_cast<std::int64_t>(sequences.size()),
            std::max<std::int64_t>(dims_logits, 1)},
-          c->scratch};
-  auto send = [&](const std::vector<std::int32_t>& v) { return upload(v.data(), v.size() * 4); };
+          {}};
+  if (Bytes need = c->program->scratch()) run.scratch = {shared_->scratch, 0, need};
+  auto send = [&](const std::vector<std::int32_t>& v) { return upload(lane, v.data(), v.size() * 4); };
   for (const Binding& b : c->plan.inputs) {
     Result<Slice> slice = Slice{};
     switch (b.role) {
@@ -236,7 +240,10 @@ Status Stage::append_run(std::vector<Command>& commands, const StepTables& step,
   return ok();
 }
 
-Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden, std::optional<Point> after) {
+Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden, const Point& after,
+                            std::size_t lane_number) {
+  Lane& lane = lanes_[lane_number];
+  BufferRef &in = shared_->rows_in, &out = shared_->rows_out[lane_number], &logits = lane.logits;
   const auto rows = static_cast<std::int64_t>(step.tokens.size());
   for (const StepSequence& s : step.sequences) HAL_CHECK(reserve_pages(s.session, s.table.past + s.table.rows));
 
@@ -256,61 +263,59 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
 
   const Bytes row_bytes = static_cast<Bytes>(model_.config.hidden) * 4,
               logit_bytes = static_cast<Bytes>(model_.config.vocab) * 4;
-  const Bytes align = std::max<Bytes>(device_->info().limits.align, 4);
+  const Bytes align = std::max<Bytes>(device().info().limits.align, 4);
   const auto padded = static_cast<Bytes>(fixed_ ? fixed_rows : rows);
   const Bytes tables = static_cast<Bytes>(std::max(rows, fixed_rows)) * 12 +
                        static_cast<Bytes>(step.sequences.size()) * 4 *
                            static_cast<Bytes>(kernels::Sequence::width + step_shape(options_).pages_per_sequence) +
                        5 * align + 64;
-  HAL_CHECK(ensure(uploads_, tables * pieces.size(), Memory::upload, "step tables"));
-  upload_used_ = 0;
-  HAL_CHECK(ensure(in_, row_bytes * std::max<Bytes>(padded, static_cast<Bytes>(rows)), Memory::device, "hidden in"));
+  HAL_CHECK(shared_->reserve(lane.uploads, tables * pieces.size(), Memory::upload, "step tables"));
+  lane.upload_used = 0;
+  HAL_CHECK(
+      shared_->reserve(in, row_bytes * std::max<Bytes>(padded, static_cast<Bytes>(rows)), Memory::device, "hidden in"));
   const Bytes wanted = static_cast<Bytes>(step.logit_rows.size());
   if (!has_head_)
-    HAL_CHECK(ensure(out_, row_bytes * (static_cast<Bytes>(rows) + padded), Memory::device, "hidden out"));
+    HAL_CHECK(shared_->reserve(out, row_bytes * (static_cast<Bytes>(rows) + padded), Memory::device, "hidden out"));
+  else
+    HAL_CHECK(shared_->reserve(logits, logit_bytes * std::max<Bytes>(wanted, 1), Memory::readback, "logits"));
 
   std::vector<Command> commands;
-  BufferRef piece_out;
   if (!fixed_) {
-    if (has_head_) HAL_CHECK(ensure(logits_, logit_bytes * std::max<Bytes>(wanted, 1), Memory::readback, "logits"));
-    if (hidden) commands.push_back(Copy{*hidden, {in_, 0, hidden->size()}});
-    HAL_CHECK(append_run(commands, step, pieces[0], {in_, 0, row_bytes * static_cast<Bytes>(rows)},
-                         {out_, 0, has_head_ ? 0 : row_bytes * static_cast<Bytes>(rows)},
-                         {logits_, 0, has_head_ ? logit_bytes * std::max<Bytes>(wanted, 1) : 0}));
+    if (hidden) commands.push_back(Copy{*hidden, {in, 0, hidden->size()}});
+    HAL_CHECK(append_run(lane, commands, step, pieces[0], {in, 0, row_bytes * static_cast<Bytes>(rows)},
+                         {out, 0, has_head_ ? 0 : row_bytes * static_cast<Bytes>(rows)},
+                         {logits, 0, has_head_ ? logit_bytes * std::max<Bytes>(wanted, 1) : 0}));
   } else {
     // Rows travel through a bucket-sized buffer; what lies past the real rows is garbage and stays there.
     const Bytes unit = has_head_ ? logit_bytes : row_bytes;
-    HAL_TRY(piece_out, device_->allocate({unit * padded, Memory::device, "bucket"}));
-    if (has_head_) HAL_CHECK(ensure(logits_, logit_bytes * std::max<Bytes>(wanted, 1), Memory::readback, "logits"));
+    BufferRef& bucket = shared_->bucket;
+    HAL_CHECK(shared_->reserve(bucket, unit * padded, Memory::device, "bucket"));
     for (const Piece& p : pieces) {
       const Bytes bytes = row_bytes * static_cast<Bytes>(p.rows);
       if (hidden) {
         Slice part{hidden->buffer, hidden->offset + row_bytes * static_cast<Bytes>(p.row), bytes};
-        commands.push_back(Copy{part, {in_, 0, bytes}});
+        commands.push_back(Copy{part, {in, 0, bytes}});
       }
-      Slice all{piece_out, 0, unit * static_cast<Bytes>(p.bucket)};
-      HAL_CHECK(append_run(commands, step, p, {in_, 0, row_bytes * static_cast<Bytes>(p.bucket)}, all, all));
+      Slice all{bucket, 0, unit * static_cast<Bytes>(p.bucket)};
+      HAL_CHECK(append_run(lane, commands, step, p, {in, 0, row_bytes * static_cast<Bytes>(p.bucket)}, all, all));
       if (!has_head_) {
-        commands.push_back(Copy{{piece_out, 0, bytes}, {out_, row_bytes * static_cast<Bytes>(p.row), bytes}});
+        commands.push_back(Copy{{bucket, 0, bytes}, {out, row_bytes * static_cast<Bytes>(p.row), bytes}});
         continue;
       }
       for (std::size_t r = 0; r < step.logit_rows.size(); ++r)
         if (step.logit_rows[r] >= p.row && step.logit_rows[r] < p.row + p.rows)
-          commands.push_back(Copy{{piece_out, unit * static_cast<Bytes>(step.logit_rows[r] - p.row), unit},
-                                  {logits_, unit * r, unit}});
+          commands.push_back(
+              Copy{{bucket, unit * static_cast<Bytes>(step.logit_rows[r] - p.row), unit}, {logits, unit * r, unit}});
     }
   }
-  output_ = has_head_ ? Slice{logits_, 0, logit_bytes * wanted} : Slice{out_, 0, row_bytes * static_cast<Bytes>(rows)};
-  timing_ = std::make_shared<Timing>();
-  timing_->want_spans = options_.want_spans;
-  Submission submission{{}, std::move(commands), {{timeline_, ++submitted_}}, timing_};
-  if (after) submission.wait.push_back(*after);
-  HAL_CHECK(queue_->submit(std::move(submission)));
-  return Point{timeline_, submitted_};
-}
-
-double Stage::last_seconds() const {
-  return timing_ ? std::chrono::duration<double>(timing_->end - timing_->begin).count() : 0;
+  lane.output =
+      has_head_ ? Slice{logits, 0, logit_bytes * wanted} : Slice{out, 0, row_bytes * static_cast<Bytes>(rows)};
+  lane.timing = std::make_shared<Timing>();
+  lane.timing->want_spans = options_.want_spans;
+  Submission submission{{}, std::move(commands), {{lane.timeline, ++lane.submitted}}, lane.timing};
+  if (after.timeline) submission.wait.push_back(after);
+  HAL_CHECK(shared_->queue->submit(std::move(submission)));
+  return Point{lane.timeline, lane.submitted};
 }
 
 const Stage::StateBuffer& Stage::state_of(Role role, std::int64_t layer) const {
@@ -385,7 +390,13 @@ Bytes Stage::resident() const {
 Bytes Stage::state_bytes() const {
   Bytes sum = 0;
   for (const StateBuffer& s : states_) sum += s.buffer ? s.buffer->bytes() : 0;
-  for (const auto& [dims, c] : programs_) sum += c.program->scratch();
+  return sum;
+}
+
+Bytes Stage::io_bytes() const {
+  Bytes sum = 0;
+  for (const Lane& lane : lanes_)
+    for (const BufferRef& b : {lane.uploads, lane.logits}) sum += b ? b->bytes() : 0;
   return sum;
 }
 

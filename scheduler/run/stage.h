@@ -8,6 +8,7 @@
 #include "kernels/op.h"
 #include "models/granite_hybrid/segments.h"
 #include "scheduler/run/pool.h"
+#include "scheduler/run/shared_device.h"
 
 namespace switchyard::scheduler {
 
@@ -44,20 +45,27 @@ struct LayerState {
   std::vector<std::byte> conv_window, ssm_state, k, v;
 };
 
+// A lane is a place for one step in flight; its output stays until the lane's next step. One thread at a time for all
+// stages of a device, and a step is submitted only when those before it on this device have ended or are what it waits
+// for: see SharedDevice.
 class Stage {
  public:
   // Units [first, last) of `model`, which must outlive the stage. unsupported: with each op, shape and reason declined.
-  static hal::Result<std::unique_ptr<Stage>> make(hal::DeviceRef device, const models::Model& model, std::int64_t first,
-                                                  std::int64_t last, const StageOptions& options);
+  static hal::Result<std::unique_ptr<Stage>> make(std::shared_ptr<SharedDevice> shared, const models::Model& model,
+                                                  std::int64_t first, std::int64_t last, const StageOptions& options);
 
-  // Runs the step after `after` (if any); `hidden` are the rows of the stage before. Returns at once; the point is
-  // reached when output() holds the rows. Pages the sequences need are taken here.
-  hal::Result<hal::Point> submit(const StepTables& step, std::optional<hal::Slice> hidden,
-                                 std::optional<hal::Point> after);
-  // Of the last step: hidden rows [T, Hd], or logits [R, V] where the stage ends with the head.
-  const hal::Slice& output() const { return output_; }
-  // Seconds the device spent on the last step, from its own clock; and per node where spans were asked for.
-  double last_seconds() const;
+  hal::Status reserve_lanes(std::size_t lanes);  // one is there from the start
+  // Runs the step after `after` (if it has a timeline); `hidden` are the rows of the stage before. Returns at once; the
+  // point is reached when output() holds the rows. Pages the sequences need are taken here.
+  hal::Result<hal::Point> submit(const StepTables& step, std::optional<hal::Slice> hidden, const hal::Point& after,
+                                 std::size_t lane = 0);
+  // Of the lane's last step: hidden rows [T, Hd], or logits [R, V] where the stage ends with the head.
+  const hal::Slice& output(std::size_t lane = 0) const { return lanes_[lane].output; }
+  // When the lane's last step ran, on the device's own clock; spans per node where they were asked for.
+  const hal::Timing& timing(std::size_t lane = 0) const { return *lanes_[lane].timing; }
+  double last_seconds(std::size_t lane = 0) const {
+    return std::chrono::duration<double>(timing(lane).end - timing(lane).begin).count();
+  }
 
   hal::Status reserve_slots(std::int64_t slots);
   void forget(std::uint64_t session);  // gives its pages back
@@ -68,18 +76,20 @@ class Stage {
   hal::Status restore(std::uint64_t session, std::int32_t slot, std::int64_t past,
                       const std::map<std::int64_t, LayerState>& layers);
 
-  hal::Device& device() const { return *device_; }
+  hal::Device& device() const { return *shared_->device; }
+  const SharedDevice& shared() const { return *shared_; }
   std::int64_t first() const { return first_; }
   std::int64_t last() const { return last_; }
   hal::Bytes resident() const;     // weights the programs hold, each shared copy once
-  hal::Bytes state_bytes() const;  // slots, pages and scratch
+  const std::vector<hal::Holding>& holds() const { return holds_; }  // of these, what the device said before it compiled
+  hal::Bytes state_bytes() const;  // slots and pages
+  hal::Bytes io_bytes() const;     // step tables and logits of all lanes
   bool fixed_shapes() const { return fixed_; }
 
  private:
   struct Compiled {
     models::ModelSegment plan;
     hal::ProgramRef program;
-    hal::Slice scratch;
   };
   struct StateBuffer {
     models::Binding binding;
@@ -91,32 +101,35 @@ class Stage {
     std::int64_t row = 0, rows = 0, bucket = 0, sequence = -1;
   };
 
-  Stage(hal::DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last,
+  struct Lane {
+    hal::TimelineRef timeline;
+    std::uint64_t submitted = 0;
+    std::shared_ptr<hal::Timing> timing;
+    hal::BufferRef uploads, logits;
+    hal::Bytes upload_used = 0;
+    hal::Slice output;
+  };
+
+  Stage(std::shared_ptr<SharedDevice> shared, const models::Model& model, std::int64_t first, std::int64_t last,
         const StageOptions& options);
   hal::Status open();
   hal::Result<Compiled*> compiled(std::int64_t rows, std::int64_t logits);  // fixed shapes: one per bucket
   hal::Status grow(StateBuffer& state, std::int64_t count);
   hal::Status reserve_pages(std::uint64_t session, std::int64_t tokens);
-  hal::Result<hal::Slice> upload(const void* data, std::size_t bytes);
-  hal::Status append_run(std::vector<hal::Command>& commands, const StepTables& step, const Piece& piece,
+  hal::Result<hal::Slice> upload(Lane& lane, const void* data, std::size_t bytes);
+  hal::Status append_run(Lane& lane, std::vector<hal::Command>& commands, const StepTables& step, const Piece& piece,
                          const hal::Slice& in, const hal::Slice& out, const hal::Slice& logits);
-  hal::Status ensure(hal::BufferRef& buffer, hal::Bytes bytes, hal::Memory memory, const char* label);
   const StateBuffer& state_of(models::Binding::Role role, std::int64_t layer) const;
 
-  hal::DeviceRef device_;
+  std::shared_ptr<SharedDevice> shared_;
   const models::Model& model_;
   std::int64_t first_, last_;
   StageOptions options_;
   bool fixed_ = false, has_head_ = false, has_pages_ = false;
   std::map<std::pair<std::int64_t, std::int64_t>, Compiled> programs_;  // by (rows, logits); {0, 0}: open dims
   std::vector<StateBuffer> states_;
-  std::shared_ptr<hal::Queue> queue_;
-  hal::TimelineRef timeline_;
-  std::uint64_t submitted_ = 0;
-  std::shared_ptr<hal::Timing> timing_;
-  hal::BufferRef in_, out_, logits_, uploads_;
-  hal::Bytes upload_used_ = 0;
-  hal::Slice output_;
+  std::vector<hal::Holding> holds_;
+  std::vector<Lane> lanes_;
   NumberPool page_pool_{0};
   std::map<std::uint64_t, std::vector<std::int32_t>> pages_;  // of each session, in order
   std::int64_t slots_ = 0;

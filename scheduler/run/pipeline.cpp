@@ -1,0 +1,147 @@
+#include "scheduler/run/pipeline.h"
+
+#include <algorithm>
+#include <set>
+#include <thread>
+
+namespace switchyard::scheduler {
+
+using namespace hal;
+
+Result<PipelineResult> Pipeline::run(Engine& engine, std::vector<GroupStep> first, const NextStep& next,
+                                     bool want_jobs) {
+  Pipeline p(engine);
+  HAL_CHECK(p.open(std::move(first)));
+  if (want_jobs) p.result_.jobs.resize(engine.devices_.size());
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t d = 0; d < engine.devices_.size(); ++d) threads.emplace_back([&p, d] { p.work(d); });
+    p.serve(next);
+  }
+  for (const Group& g : p.groups_) p.result_.groups.push_back({g.done, g.error});
+  return std::move(p.result_);
+}
+
+Status Pipeline::open(std::vector<GroupStep> first) {
+  if (first.empty()) return Error{Code::invalid_argument, "pipeline: no groups"};
+  std::set<const Session*> all;
+  for (GroupStep& step : first) {
+    HAL_CHECK(engine_.check(step));
+    Group& g = groups_.emplace_back();
+    for (const StepItem& item : step) {
+      g.sessions.push_back(item.session);
+      if (!all.insert(item.session).second)
+        return Error{Code::invalid_argument,
+                     "pipeline: session " + std::to_string(item.session->id()) + " stands in two groups"};
+    }
+    g.step = std::move(step);
+  }
+  for (const auto& stage : engine_.stages_) HAL_CHECK(stage->reserve_lanes(groups_.size()));
+  for (const Group& g : groups_) HAL_CHECK(engine_.replay_stale(g.step));
+  for (Group& g : groups_) {
+    g.point = engine_.last_step_;
+    start(g);
+  }
+  return ok();
+}
+
+// A device's thread.
+void Pipeline::work(std::size_t device) {
+  const auto& stages = engine_.stages_;
+  bool any = true;
+  for (std::int64_t round = 0; any; ++round) {
+    any = false;
+    for (std::size_t s = 0; s < stages.size(); ++s) {
+      if (&stages[s]->shared() != engine_.devices_[device].get()) continue;
+      for (std::size_t n = 0; n < groups_.size(); ++n) {
+        Group& g = groups_[n];
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return g.ended || (g.round == round && g.stages == s); });
+        if (g.ended) continue;
+        any = true;
+        lock.unlock();
+        Status done = job(s, n);  // until it is done, g is this thread's alone
+        lock.lock();
+        if (done) {
+          ++g.stages;
+          const Timing& t = stages[s]->timing(n);
+          if (!result_.jobs.empty()) result_.jobs[device].push_back({s, n, round, t.begin, t.end});
+        } else {
+          g.error = done.error();
+          g.ended = true;
+        }
+        if (g.ended || g.stages == stages.size()) finished_.push_back(n);
+        lock.unlock();
+        changed_.notify_all();
+      }
+    }
+  }
+}
+
+Status Pipeline::job(std::size_t s, std::size_t n) {
+  Group& g = groups_[n];
+  Stage& stage = *engine_.stages_[s];
+  HAL_TRY(g.point, stage.submit(g.tables, g.rows, g.point, n));
+  HAL_CHECK(g.point.timeline->wait(g.point.value, std::chrono::nanoseconds::max()));
+  g.rows = stage.output(n);
+  engine_.seconds_[s] += stage.last_seconds(n);
+  return ok();
+}
+
+// The caller's thread: rounds that are done, one after another.
+void Pipeline::serve(const NextStep& next) {
+  for (std::size_t live = groups_.size(); live > 0;) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !finished_.empty(); });
+    const std::size_t n = finished_.front();
+    finished_.pop_front();
+    lock.unlock();
+    const bool goes_on = advance(n, next);  // until then, no thread touches the group
+    if (!goes_on) --live;
+    lock.lock();
+    Group& g = groups_[n];
+    g.round = g.done;
+    g.stages = 0;
+    g.ended = !goes_on;
+    lock.unlock();
+    changed_.notify_all();
+  }
+}
+
+bool Pipeline::advance(std::size_t n, const NextStep& next) {
+  Group& g = groups_[n];
+  Result<StepResult> result = g.error ? *g.error : engine_.read_logits(g.step, *g.rows);
+  Engine::end_step(g.step, result.has_value());
+  if (!result) {
+    g.error = result.error();
+    return false;
+  }
+  result->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - g.begin).count();
+  engine_.last_step_ = g.point;
+  ++engine_.steps_;
+  g.step = next(n, g.done++, *result);
+  if (g.step.empty()) return false;
+  if (Status known = admit(g); !known) {
+    g.error = known.error();
+    return false;
+  }
+  start(g);
+  return true;
+}
+
+Status Pipeline::admit(const Group& g) const {
+  HAL_CHECK(engine_.check(g.step));
+  for (const StepItem& item : g.step)
+    if (std::find(g.sessions.begin(), g.sessions.end(), item.session) == g.sessions.end())
+      return Error{Code::invalid_argument, "pipeline: session " + std::to_string(item.session->id()) +
+                                               " was not in the first step of its group"};
+  return ok();
+}
+
+void Pipeline::start(Group& g) {
+  g.tables = Engine::tables_of(g.step);
+  g.rows.reset();
+  g.begin = std::chrono::steady_clock::now();
+}
+
+}  // namespace switchyard::scheduler
