@@ -88,10 +88,20 @@ void share_copies(const Holdings& holds, Problem& p) {
 }
 
 // What an engine takes of a device once, whatever lies there: scratch for its largest unit, and for the rows between
-// units of a program; buffers for the rows (and logits) that come and go, of the largest step.
+// units of a program; buffers for the rows (and logits) that come and go, of the largest step; and the step's tables,
+// which each part of the chain has for itself, so at most one per unit.
 void set_fixed(const PlanRequest& request, Problem& p) {
   const std::vector<std::int64_t> dims{request.chunk, request.sessions, request.sessions};
   p.fixed.assign(p.devices.size(), 0);
+  hal::Bytes tables = 0;
+  for (const Unit& unit : request.units) {
+    hal::Bytes of = 0;
+    for (auto v : unit.segment.inputs)
+      if (const hal::Tensor& t = unit.segment.values[v]; t.dtype == hal::DType::i32) of += hal::tensor_bytes(t, dims);
+    tables = std::max(tables, of);
+  }
+  constexpr hal::Bytes gaps = 1024;  // between tables
+  tables += static_cast<hal::Bytes>(request.chunk) * 12 + gaps;
   for (std::size_t d = 0; d < p.devices.size(); ++d) {
     hal::Bytes scratch = 0, rows_in = 0, rows_out = 0, logits = 0;
     for (std::size_t u = 0; u < p.places.size(); ++u) {
@@ -107,7 +117,7 @@ void set_fixed(const PlanRequest& request, Problem& p) {
       rows_in = std::max(rows_in, in);
       rows_out = std::max(rows_out, out);
     }
-    p.fixed[d] = scratch + rows_in + rows_out + logits;
+    p.fixed[d] = scratch + rows_in + rows_out + logits + tables * request.units.size();
   }
 }
 

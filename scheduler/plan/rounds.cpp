@@ -111,6 +111,7 @@ ChainResult bisect(const Chain& plain, const Factors& slower, std::int64_t group
 Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, const PlanRequest& request,
                       std::int64_t groups) {
   constexpr int tries = 3;
+  constexpr std::size_t most_moved = 4;
   const Chain& c = posed.chain;
   Factors slower;
   std::vector<std::vector<std::vector<double>>> by;  // [unit][option][other device]: what it adds if it is always busy
@@ -164,6 +165,22 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
       busy[d] = busy[e] = 0;
     }
   for (int i = 0; i < tries && try_with(best.slower); ++i) {
+  }
+  // And by moving one unit or a few neighbours, each try as its devices slow each other down.
+  for (bool better = true; better;) {
+    better = false;
+    for (std::size_t u = 0; u < c.units.size(); ++u)
+      for (std::size_t d = 0; d < c.places; ++d) {
+        Placement x = best.solved.placement;
+        for (std::size_t v = u; v < std::min(u + most_moved, c.units.size()); ++v) {
+          const auto option = posed.option_on(v, d);
+          if (!option) break;
+          if (x[v] == *option) continue;
+          x[v] = *option;
+          const bool hopeful = load_of(c, x, best.slower, groups).round < best.solved.cost * 1.05;
+          if (hopeful && fits(c, x)) better = consider(x) || better;
+        }
+      }
   }
   best.solved.bound = bound;
   best.solved.optimal = bound >= best.solved.cost * (1 - 1e-9);
