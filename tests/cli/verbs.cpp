@@ -141,8 +141,13 @@ TEST_F(Cli, PlansForMachinesThatAreNotHere) {
   auto described = tool("plan h-tiny --profile probes/machines/core-ultra-rtx4060-32.json --json");
   ASSERT_EQ(described.code, 0) << described.err;
   EXPECT_HAS(described.err, "described, not measured");
-  auto pinned = tool("plan h-tiny --profile probes/machines/core-ultra-rtx4060-32.json --pin experts=cpu:0 --json");
+  auto pinned =
+      tool("plan h-tiny --profile probes/machines/core-ultra-rtx4060-32.json --pin experts=cpu:0 --json --html " +
+           file("plan.html"));
   ASSERT_EQ(pinned.code, 0) << pinned.err;
+  const std::string page = read(file("plan.html"));
+  EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
+  EXPECT_HAS(page, "layer 39 (experts)");
   auto table = tool("plan h-micro --table --profile probes/machines/ai-pc-16.json --json");
   ASSERT_EQ(table.code, 0) << table.err;
   const auto plan = described.data(), experts_apart = pinned.data(), grid = table.data();
@@ -201,6 +206,8 @@ TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
            {"bench --op conv9 --device cpu:0", 2, "causal_conv1d"},
            {"bench --op ssm_scan --case none --device cpu:0", 2, "granite_h_tiny_512"},
            {"plan h-tiny --ctx 128q", 2, "128q"},
+           {"plan h-tiny --table --html " + file("plan.html"), 2, "--html"},
+           {"plan h-350m --profile probes/machines/ai-pc-16.json --html " + file("no/plan.html"), 1, "cannot write"},
        }) {
     auto r = tool(t.arguments);
     EXPECT_EQ(r.code, t.code) << t.arguments << "\n" << r.err;
