@@ -27,7 +27,7 @@ class Picture {
     for (const PlannedLayer& l : plan.layers)
       for (const Refusal& r : l.refused) column(r.device);
     for (const PoolUse& p : plan.pools)
-      if (!p.within.empty()) column(p.pool);  // a device's own limit
+      if (p.pool != probes::host_pool) column(p.pool);  // named by a device
     std::size_t longest = 6;
     for (const PlannedLayer& l : plan.layers) {
       longest = std::max(longest, l.layer.size());
