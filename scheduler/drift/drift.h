@@ -16,8 +16,8 @@ struct DriftOptions {
   // The least factor worth noticing: half of its logarithm is the smallest unit of noise that is assumed.
   double worth = 1.2;
   // In units of noise: the CUSUM forgets so much per sample (half of the shift it is fastest for, here of two units),
-  // alarms beyond this sum, and takes a sample as no further away than this, so that four strange samples running are
-  // still no alarm.
+  // alarms beyond this sum, and takes a sample as no further away than this, so that five strange samples running
+  // after quiet ones are no alarm, nor is one now and then.
   double allowance = 1, alarm = 10, clip = 3;
   double weight = 0.1;  // of a new sample in the EWMA: a memory of about 20 samples
 };

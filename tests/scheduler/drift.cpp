@@ -43,6 +43,13 @@ TEST(Drift, SingleOutliersRaiseNoAlarm) {
     EXPECT_EQ(alarms(seed, 0.1, [](int i) { return i % 100 == 7 ? 10.0 : 1.0; }), 0) << seed;
 }
 
+TEST(Drift, AStepHoweverStrangeCountsLikeAnyOther) {
+  DriftDetector d;
+  for (int i = 0; i < 100; ++i) d.add(1, 1);
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(d.add(1, 1000)) << i;
+  EXPECT_TRUE(d.add(1, 1000)) << "six running are no accident";
+}
+
 // Noise of neighbours that is alike looks like drift: most of it is known from the first samples.
 TEST(Drift, SlowNoiseSeldomAlarms) {
   constexpr double noise = 0.05, alike = 0.7;
@@ -85,7 +92,6 @@ TEST(Drift, ASlowDownIsSeenWithinTenStepsAndMeasured) {
     }
     std::sort(delays.begin(), delays.end());
     EXPECT_LE(delays[198], within) << factor;
-    EXPECT_GE(delays[0], 4) << "three strange steps are no alarm";
   }
 }
 
