@@ -63,6 +63,17 @@ std::vector<hal::DeviceRef> on_one_device(const PlacementArguments& a, Fleet& fl
   return devices;
 }
 
+// This machine's profile as it is: nothing is measured for it.
+std::optional<probes::Profile> known_profile(Fleet& fleet, const std::string& path, const models::Model& model,
+                                             const scheduler::StageOptions& options) {
+  if (!path.empty()) return profile_for(fleet, path, model, options);
+  const auto cached = probes::cache_path(fleet.machine());
+  if (!cached) return std::nullopt;
+  auto profile = probes::load_profile(*cached);
+  if (!profile || !probes::check_fresh(*profile, fleet.machine(), probes::build_id())) return std::nullopt;
+  return std::move(*profile);
+}
+
 }  // namespace
 
 Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std::int64_t tokens_needed) {
@@ -71,15 +82,16 @@ Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std
   Placed placed;
   if (a.plan.empty() && a.device != "auto") {
     auto devices = on_one_device(a, fleet, model, options);
+    placed.profile = known_profile(fleet, a.profile, model, options);
     placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), options));
     return placed;
   }
-  probes::Profile profile = profile_for(fleet, a.profile, model, options);
+  placed.profile = profile_for(fleet, a.profile, model, options);
   scheduler::PlanRequest request = scheduler::request_for(model, options);
   if (!a.plan.empty()) {
-    placed.plan = check(scheduler::load_plan(read_text(a.plan), fleet.machine(), profile, request));
+    placed.plan = check(scheduler::load_plan(read_text(a.plan), fleet.machine(), *placed.profile, request));
   } else {
-    placed.plan = check(scheduler::make_plan(fleet.machine(), profile, request));
+    placed.plan = check(scheduler::make_plan(fleet.machine(), *placed.profile, request));
     std::string devices;
     for (const std::string& id : placed.plan->devices())
       if (devices.find(id) == std::string::npos) devices += (devices.empty() ? "" : ", ") + id;

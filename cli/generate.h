@@ -21,6 +21,8 @@ struct PlacementArguments {
 struct Placed {
   std::unique_ptr<scheduler::Engine> engine;
   std::optional<scheduler::Plan> plan;  // where one was made or given; not where a device was named
+  // What the steps are predicted by; none: a device was named, and this machine has not been measured.
+  std::optional<probes::Profile> profile;
 };
 
 // --plan: as it says. A device named: every unit there; what it declines goes to the CPU, said on stderr, unless

@@ -13,7 +13,7 @@ namespace {
 struct Arguments {
   PrecisionArguments precision;
   ModelArguments model;
-  std::string profile, machine, context = "4096", mode = "latency", device, out;
+  std::string profile, machine, context = "4096", mode = "latency", device, out, html;
   std::int64_t sessions = 1, prompt = 512;
   std::vector<std::string> pins;
   bool explain = false, table = false, strict = false;
@@ -149,6 +149,7 @@ void run(const Arguments& a, const Global& global) {
   const scheduler::Plan plan = check(scheduler::make_plan(target->machine, target->profile, request, target->claim));
   const std::string text = to_json(plan);
   if (!a.out.empty()) write_text(a.out, text + "\n");
+  if (!a.html.empty()) write_text(a.html, scheduler::to_html(plan));
   const std::string reasons = scheduler::explain(plan);
   std::printf("%s\n", global.json ? text.c_str() : reasons.c_str());
   if (global.json && a.explain) say(reasons);
@@ -190,6 +191,8 @@ void add_plan(CLI::App& app, Global& global) {
       ->excludes(sessions)
       ->excludes(mode);
   verb->add_option("-o,--out", a->out, "also write the plan as JSON to this file, for `run --plan`");
+  verb->add_option("--html", a->html, "also write the plan as a picture, one HTML page, to this file")
+      ->excludes("--table");
   verb->callback([a, &global] { run(*a, global); });
 }
 

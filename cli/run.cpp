@@ -1,8 +1,10 @@
 // switchyard run MODEL --tokens 1,2,3 -n N: a greedy continuation; token ids on stdout.
 #include <cstdio>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "cli/generate.h"
+#include "scheduler/drift/observed.h"
 #include "scheduler/run/sampler.h"
 
 namespace switchyard::cli {
@@ -13,7 +15,7 @@ using nlohmann::json;
 struct Arguments {
   ModelArguments model;
   PlacementArguments placement;
-  std::string tokens;
+  std::string tokens, record;
   std::int64_t n = 16;
   bool stats = false;
   kernels::sampling::Attrs sampling;
@@ -42,9 +44,62 @@ json ran_on(const scheduler::Engine& engine) {
   return list;
 }
 
+json stages_of(const std::vector<scheduler::ObservedStage>& stages) {
+  json list = json::array();
+  for (const scheduler::ObservedStage& s : stages) {
+    const bool predicted = s.predicted > 0;
+    list.push_back({{"device", s.device},
+                    {"first", s.first},
+                    {"last", s.last},
+                    {"phase", to_string(s.phase)},
+                    {"samples", s.samples},
+                    {"measured_seconds", s.measured},
+                    {"predicted_seconds", predicted ? json(s.predicted) : json(nullptr)},
+                    {"ratio", predicted ? json(s.ratio) : json(nullptr)},
+                    {"drift", s.drift.empty() ? json(nullptr) : json(s.drift)}});
+  }
+  return list;
+}
+
+void say_stages(const std::vector<scheduler::ObservedStage>& stages) {
+  char line[200];
+  std::snprintf(line, sizeof line, "  %-12s %-7s %6s %12s %12s %7s  %-9s %s", "device", "phase", "steps", "predicted",
+                "measured", "ratio", "drift", "units");
+  say(line);
+  for (const scheduler::ObservedStage& s : stages) {
+    char predicted[32] = "-", ratio[16] = "-";
+    if (s.predicted > 0) {
+      std::snprintf(predicted, sizeof predicted, "%.3f ms", s.predicted * 1e3);
+      std::snprintf(ratio, sizeof ratio, "%.2f", s.ratio);
+    }
+    std::snprintf(line, sizeof line, "  %-12s %-7s %6lld %12s %9.3f ms %7s  %-9s ", s.device.c_str(),
+                  to_string(s.phase), static_cast<long long>(s.samples), predicted, s.measured * 1e3, ratio,
+                  s.drift.empty() ? "-" : s.drift.c_str());
+    say(line + s.first + (s.units > 1 ? " .. " + s.last : ""));
+  }
+}
+
+void record(const std::string& path, const Placed& placed, const Fleet& fleet,
+            const std::vector<scheduler::ObservedStage>& stages) {
+  scheduler::Observed run;
+  run.model = placed.engine->model().name;
+  run.model_hash = placed.engine->model().content_hash;
+  run.machine = probes::key(fleet.machine());
+  if (placed.plan) {
+    run.mode = placed.plan->mode;
+    run.objective = placed.plan->objective;
+  }
+  run.stages = stages;
+  std::ofstream file(path, std::ios::binary | std::ios::app);
+  file << to_json_line(run);
+  file.flush();
+  if (!file) fail(failed, "cannot write " + path);
+}
+
 void run(const Arguments& a, const Global& global) {
   if (a.n < 0) fail(usage, "-n " + std::to_string(a.n) + ": expected 0 or more");
   std::vector<std::int32_t> prompt = token_list(a.tokens);
+  if (!a.record.empty() && !std::ofstream(a.record, std::ios::app)) fail(failed, "cannot write " + a.record);
   Fleet fleet(global);
   Placed placed = place(a.placement, fleet, a.model.load(), static_cast<std::int64_t>(prompt.size()) + a.n);
   auto& engine = placed.engine;
@@ -61,8 +116,22 @@ void run(const Arguments& a, const Global& global) {
 
   auto clock = [] { return std::chrono::steady_clock::now(); };
   auto seconds = [](auto from, auto to) { return std::chrono::duration<double>(to - from).count(); };
+  scheduler::StepObserver observer(*engine, placed.profile ? &*placed.profile : nullptr);
+  std::vector<float> logits;
+  double watching[2] = {0, 0};  // the observer's own seconds, which are no part of the run
+  auto feed = [&](std::span<const std::int32_t> tokens, scheduler::Phase phase, bool last) {
+    const probes::Step size{static_cast<std::int64_t>(tokens.size()), 1,
+                            static_cast<std::int64_t>(session->log().size()), last ? 1 : 0};
+    logits = check(engine->feed(*session, tokens, last ? scheduler::WantLogits::last : scheduler::WantLogits::none));
+    const auto fed = clock();
+    observer.after(phase, size);
+    watching[static_cast<std::size_t>(phase)] += seconds(fed, clock());
+  };
   const auto begin = clock();
-  std::vector<float> logits = check(engine->feed(*session, prompt, scheduler::WantLogits::last));
+  const auto chunk = static_cast<std::size_t>(engine->options().max_rows);
+  for (std::size_t past = 0; past < prompt.size(); past += chunk)
+    feed(std::span(prompt).subspan(past, std::min(chunk, prompt.size() - past)), scheduler::Phase::prefill,
+         past + chunk >= prompt.size());
   const auto prefilled = clock();
   std::vector<std::int32_t> made;
   while (static_cast<std::int64_t>(made.size()) < a.n) {
@@ -71,11 +140,13 @@ void run(const Arguments& a, const Global& global) {
       std::printf("%s%d", made.size() > 1 ? "," : "", made.back());
       std::fflush(stdout);
     }
-    logits = check(engine->feed(*session, {&made.back(), 1}, scheduler::WantLogits::last));
+    feed({&made.back(), 1}, scheduler::Phase::decode, true);
   }
   const auto end = clock();
   fleet.finish();
-  const double prefill = seconds(begin, prefilled), decode = seconds(prefilled, end);
+  const std::vector<scheduler::ObservedStage> stages = observer.stages();
+  if (!a.record.empty()) record(a.record, placed, fleet, stages);
+  const double prefill = seconds(begin, prefilled) - watching[0], decode = seconds(prefilled, end) - watching[1];
 
   if (global.json) {
     json out{{"schema", "switchyard.run/1"},
@@ -83,6 +154,7 @@ void run(const Arguments& a, const Global& global) {
              {"seeded", engine->model().seeded},
              {"tokens", made},
              {"ran_on", ran_on(*engine)},
+             {"stages", stages_of(stages)},
              {"steps", engine->steps()},
              {"step_seconds",
               {{"predicted", placed.plan ? json(placed.plan->step_seconds) : json(nullptr)},
@@ -113,6 +185,7 @@ void run(const Arguments& a, const Global& global) {
                   static_cast<double>(s.resident) / 1e6, static_cast<double>(s.state) / 1e6);
     say(line);
   }
+  say_stages(stages);
 }
 
 }  // namespace
@@ -130,7 +203,9 @@ void add_run(CLI::App& app, Global& global) {
   verb->add_option("--top-k", a->sampling.top_k, "0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
   verb->add_option("--top-p", a->sampling.top_p)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   verb->add_option("--sample-seed", a->sample_seed)->capture_default_str();
-  verb->add_flag("--stats", a->stats, "speed, and what ran where, on stderr");
+  verb->add_flag("--stats", a->stats, "speed, what ran where, and steps as predicted and measured, on stderr");
+  verb->add_option("--record", a->record,
+                   "append a line of JSON to this file: the steps of every stage, as predicted and measured");
   verb->callback([a, &global] { run(*a, global); });
 }
 

@@ -149,5 +149,8 @@ hal::Result<Plan> load_plan(std::string_view text, const probes::Machine& machin
 
 // A table for people: a line per run of equal layers, memory per pool, the prediction, and why not elsewhere.
 std::string explain(const Plan& plan);
+// The same as one HTML page that refers to nothing outside itself: units by devices, moves, memory, reasons; then
+// tables.
+std::string to_html(const Plan& plan);
 
 }  // namespace switchyard::scheduler

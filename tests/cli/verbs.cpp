@@ -124,10 +124,36 @@ TEST_F(Cli, APlanIsAFileThatRunTakesAndAnotherModelDoesNot) {
       tool("plan " + model() + sim + " --pin 0-1=sim:kernel --pin head=cpu:0 --ctx 64 --json -o " + file("plan.json"));
   ASSERT_EQ(p.code, 0) << p.err;
   EXPECT_EQ(p.data()["schema"], "switchyard.plan/2");
-  auto r = tool("run " + model() + sim + " --tokens 1,2,3 -n 4 --ctx 64 --json --plan " + file("plan.json"));
+  const std::string with_plan = "run " + model() + sim + " --tokens 1,2,3 -n 4 --ctx 64 --plan " + file("plan.json") +
+                                " --record " + file("steps.jsonl");
+  auto r = tool(with_plan + " --json");
   ASSERT_EQ(r.code, 0) << r.err;
   EXPECT_GE(r.data()["ran_on"].size(), 2u);
   EXPECT_GT(r.data()["step_seconds"]["predicted"].get<double>(), 0);
+  // Each stage's steps as predicted and measured: in the answer, as a table, and as a line of the file per run.
+  ASSERT_EQ(r.data()["stages"].size(), 2 * r.data()["ran_on"].size());
+  for (const auto& s : r.data()["stages"]) {
+    const bool decode = s["phase"] == "decode";
+    EXPECT_EQ(s["samples"], decode ? 4 : 1) << s;
+    EXPECT_GT(s["predicted_seconds"].get<double>(), 0) << s;
+    EXPECT_GT(s["measured_seconds"].get<double>(), 0) << s;
+    EXPECT_EQ(s["drift"], decode ? json("learning") : json(nullptr)) << s;
+  }
+  auto again = tool(with_plan + " --stats");
+  ASSERT_EQ(again.code, 0) << again.err;
+  for (const char* word : {"predicted", "measured", "ratio", "drift", "decode", "sim:kernel", "learning"})
+    EXPECT_HAS(again.err, word);
+  std::ifstream lines(file("steps.jsonl"));
+  int runs = 0;
+  for (std::string line; std::getline(lines, line); ++runs) {
+    const json recorded = json::parse(line);
+    EXPECT_EQ(recorded["schema"], "switchyard.observed/1");
+    EXPECT_EQ(recorded["machine"], p.data()["machine"]);
+    EXPECT_EQ(recorded["model"]["hash"], p.data()["model"]["hash"]);
+    EXPECT_EQ(recorded["objective"], p.data()["objective"]);
+    EXPECT_EQ(recorded["stages"].size(), r.data()["stages"].size());
+  }
+  EXPECT_EQ(runs, 2);
   auto alone = tool("run " + model() + " --tokens 1,2,3 -n 4 --ctx 64 --device cpu:0 --json");
   EXPECT_EQ(r.data()["tokens"], alone.data()["tokens"]);
 
@@ -141,8 +167,13 @@ TEST_F(Cli, PlansForMachinesThatAreNotHere) {
   auto described = tool("plan h-tiny --profile probes/machines/core-ultra-rtx4060-32.json --json");
   ASSERT_EQ(described.code, 0) << described.err;
   EXPECT_HAS(described.err, "described, not measured");
-  auto pinned = tool("plan h-tiny --profile probes/machines/core-ultra-rtx4060-32.json --pin experts=cpu:0 --json");
+  auto pinned =
+      tool("plan h-tiny --profile probes/machines/core-ultra-rtx4060-32.json --pin experts=cpu:0 --json --html " +
+           file("plan.html"));
   ASSERT_EQ(pinned.code, 0) << pinned.err;
+  const std::string page = read(file("plan.html"));
+  EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
+  EXPECT_HAS(page, "layer 39 (experts)");
   auto table = tool("plan h-micro --table --profile probes/machines/ai-pc-16.json --json");
   ASSERT_EQ(table.code, 0) << table.err;
   const auto plan = described.data(), experts_apart = pinned.data(), grid = table.data();
@@ -195,12 +226,15 @@ TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
            {"run " + model() + " --tokens 1 -n 1 --device gpu:7", 4, "cpu:0"},
            {"run " + file("none.gguf") + " --tokens 1 -n 1 --device cpu:0", 3, "none.gguf"},
            {"run " + file("broken.gguf") + " --tokens 1 -n 1 --device cpu:0", 3, "broken.gguf"},
+           {"run " + model() + " --tokens 1 -n 1 --device cpu:0 --record " + file("no/steps"), 1, "cannot write"},
            {"plan " + model() + " --mode energy", 1, "energy"},
            {"plan " + model() + " --mode fast", 2, "latency"},
            {"plan " + model() + " --profile " + file("profile.json"), 3, "profile"},
            {"bench --op conv9 --device cpu:0", 2, "causal_conv1d"},
            {"bench --op ssm_scan --case none --device cpu:0", 2, "granite_h_tiny_512"},
            {"plan h-tiny --ctx 128q", 2, "128q"},
+           {"plan h-tiny --table --html " + file("plan.html"), 2, "--html"},
+           {"plan h-350m --profile probes/machines/ai-pc-16.json --html " + file("no/plan.html"), 1, "cannot write"},
        }) {
     auto r = tool(t.arguments);
     EXPECT_EQ(r.code, t.code) << t.arguments << "\n" << r.err;
