@@ -121,7 +121,7 @@ PairPlacement placement_of(const PairRequest& request, const Problem& p, PairCos
   made.shortage = shortage_of(p, taken);
   made.fits = solved.fits;
   made.bound = std::isfinite(solved.bound) ? std::min(solved.bound, made.seconds) : made.seconds;
-  made.gap = made.fits && made.seconds > 0 ? (made.seconds - made.bound) / made.seconds : 0;
+  made.gap = made.fits && !solved.optimal && made.seconds > 0 ? (made.seconds - made.bound) / made.seconds : 0;
   made.optimal = solved.optimal;
   return made;
 }
