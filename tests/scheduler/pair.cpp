@@ -448,6 +448,38 @@ TEST(Pair, AsTextAndAsJson) {
   EXPECT_NEAR(sum, j["best"]["seconds"], 1e-9);
 }
 
+// Attention, whose time grows with the past: against the sum over every step there is.
+TEST(Pair, TimesAreThoseOfAllSteps) {
+  models::LoadOptions load;
+  load.no_data = true;
+  auto model = models::load_shape("350m", load);
+  auto d = probes::described_from_json(test::read_text("probes/machines/lunar-lake-32.json"));
+  ASSERT_TRUE(model && d);
+  PairRequest request;
+  request.plan = request_for(*model, {});
+  request.plan.prompt = 2600;  // ten full steps and a rest
+  request.output = 1001;
+  auto plan = make_pair_plan(d->machine, d->profile, request, d->claim);
+  ASSERT_TRUE(plan) << hal::describe(plan.error());
+  CostModel cost(d->profile);
+  int grew = 0;
+  for (std::size_t u = 0; u < request.plan.units.size(); ++u) {
+    const PairedUnit& unit = plan->best.units[u];
+    const hal::Segment& segment = request.plan.units[u].segment;
+    auto at = [&](const std::string& device, const probes::Step& step) {
+      return cost.unit(device, segment, step)->seconds;
+    };
+    double prefill = 0, decode = 0;
+    for (std::int64_t past = 0; past < 2600; past += 256)
+      prefill += at(unit.prefill, {std::min<std::int64_t>(256, 2600 - past), 1, past, 1});
+    for (std::int64_t past = 2600; past < 3601; ++past) decode += at(unit.decode, {1, 1, past, 1});
+    EXPECT_NEAR(unit.prefill_seconds, prefill, 2e-3 * prefill) << unit.unit;
+    EXPECT_NEAR(unit.step_seconds * 1001, decode, 5e-3 * decode) << unit.unit;  // KV is read in pages
+    grew += at(unit.decode, {1, 1, 3600, 1}) > 1.04 * at(unit.decode, {1, 1, 2600, 1});
+  }
+  EXPECT_GT(grew, 10);
+}
+
 TEST(Pair, OfRealModelsOnDescribedMachines) {
   models::LoadOptions load;
   load.weights = hal::DType::q4_k;

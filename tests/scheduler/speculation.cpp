@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "scheduler/cost/cost.h"
 #include "tests/support/planning.h"
 
 namespace switchyard::scheduler {
@@ -225,6 +226,25 @@ TEST(Speculation, TheBestOfAllPlacesAndLengths) {
   EXPECT_GT(on, 5);
   EXPECT_LT(on, 25);
   EXPECT_GT(apart, 20);
+}
+
+TEST(Speculation, AVerificationIsAStepOfSoManyRows) {
+  auto p = test::place("two-cards");
+  p.machine.chips.resize(1);  // the CPU
+  for (auto products : {kernels::Products::f32, kernels::Products::int8})
+    p.profile.devices[0].compute[products].per_second = 200e9;  // so that rows tell
+  auto request = request_of(100, 10);
+  auto plan = make_speculation_plan(p.machine, p.profile, request, take_all);
+  ASSERT_TRUE(plan) << hal::describe(plan.error());
+  CostModel cost(p.profile);
+  for (std::int64_t rows = 1; rows <= 17; ++rows) {
+    const double bytes = 4096.0 * static_cast<double>(rows);
+    double seconds = cost.move("", "cpu:0", bytes).seconds + cost.move("cpu:0", "", bytes).seconds;
+    for (const Unit& u : request.target.units)
+      seconds += cost.unit("cpu:0", u.segment, {rows, 1, request.target.context - 1, rows})->seconds;
+    EXPECT_NEAR(plan->placements[0].target_seconds[static_cast<std::size_t>(rows - 1)], seconds, 1e-12) << rows;
+  }
+  EXPECT_GT(plan->placements[0].target_seconds[16], 2 * plan->placements[0].target_seconds[0]);
 }
 
 TEST(Speculation, BothModelsFitTogetherOrNot) {
