@@ -5,7 +5,6 @@
 
 #include "cli/generate.h"
 #include "models/shapes/shapes.h"
-#include "probes/described.h"
 
 namespace switchyard::cli {
 namespace {
@@ -13,47 +12,12 @@ namespace {
 struct Arguments {
   PrecisionArguments precision;
   ModelArguments model;
-  std::string profile, machine, context = "4096", mode = "latency", device, out, html;
+  TargetArguments target;
+  std::string context = "4096", mode = "latency", device, out, html;
   std::int64_t sessions = 1, prompt = 512;
   std::vector<std::string> pins;
   bool explain = false, table = false, strict = false;
 };
-
-// The machine a plan is for: this one, or one from a file.
-struct Target {
-  probes::Machine machine;
-  probes::Profile profile;
-  scheduler::ClaimFunction claim;  // empty: the kernel library's
-};
-
-Target described(const std::string& text) {
-  probes::Described d = check(probes::described_from_json(text));
-  say("for " + d.title + ": described, not measured");
-  return {std::move(d.machine), std::move(d.profile), std::move(d.claim)};
-}
-
-// Empty: the plan is for this machine.
-std::optional<Target> elsewhere(const Arguments& a) {
-  if (a.machine.empty()) {
-    if (a.profile.empty()) return std::nullopt;
-    const std::string text = read_text(a.profile);
-    if (!probes::is_described(text)) return std::nullopt;
-    return described(text);
-  }
-  const std::string text = read_text(a.machine);
-  if (probes::is_described(text)) {
-    if (!a.profile.empty()) fail(usage, "--machine " + a.machine + " is described: it has no other --profile");
-    return described(text);
-  }
-  if (a.profile.empty())
-    fail(usage, "--machine " + a.machine + ": add --profile, as measured there with `switchyard profile -o`");
-  Target target{check(probes::machine_from_json(text)), check(probes::load_profile(a.profile)), {}};
-  if (target.profile.machine != probes::key(target.machine))
-    fail(refused, a.profile + " was measured on machine " + target.profile.machine + ", " + a.machine + " is " +
-                      probes::key(target.machine) + " (another chip, driver or memory size)");
-  say("for machine " + probes::key(target.machine) + " of " + a.machine);
-  return target;
-}
 
 scheduler::PlanRequest request_of(const Arguments& a, const models::Model& model, const Target& target,
                                   scheduler::StageOptions options) {
@@ -137,11 +101,11 @@ void run(const Arguments& a, const Global& global) {
   options.context = count(a.context);
   a.precision.apply(options);
   check(scheduler::supported(check(scheduler::mode_from(a.mode))));
-  std::optional<Target> target = elsewhere(a);
+  std::optional<Target> target = elsewhere(a.target);
   std::optional<Fleet> fleet;
   if (!target) fleet.emplace(global);
   const models::Model model = a.model.load(true);
-  if (!target) target = Target{fleet->machine(), profile_for(*fleet, a.profile, model, options), {}};
+  if (!target) target = Target{fleet->machine(), profile_for(*fleet, a.target.profile, model, options), {}};
   if (a.table) return run_table(a, *target, options, global);
   scheduler::PlanRequest request = request_of(a, model, *target, options);
   request.effort = 10;  // a tenth of a second is worth a smaller gap to who waits for one plan
@@ -163,12 +127,7 @@ void add_plan(CLI::App& app, Global& global) {
   CLI::App* verb =
       app.add_subcommand("plan", "place a model's layers on the devices, with predicted times and reasons");
   a->model.add_to(*verb);
-  verb->add_option("--profile", a->profile,
-                   "a profile made by `switchyard profile`, or a described machine; default: this machine's profile, "
-                   "measured if there is none");
-  verb->add_option("--machine", a->machine,
-                   "plan for a machine that is not this one: a file made by `switchyard devices -o` there, with its "
-                   "--profile, or a described machine");
+  a->target.add_to(*verb);
   CLI::Option* context =
       verb->add_option("--ctx", a->context, "tokens of every session to keep memory for, such as 4096 or 128k")
           ->capture_default_str();

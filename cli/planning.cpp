@@ -5,6 +5,7 @@
 #include <set>
 #include <sstream>
 
+#include "probes/described.h"
 #include "probes/measure/measure.h"
 
 namespace switchyard::cli {
@@ -18,6 +19,12 @@ bool knows(const probes::Profile& profile, const std::vector<scheduler::Unit>& u
   for (const probes::DeviceProfile& d : profile.devices)
     for (const probes::UnitEntry& e : d.units) seen.insert(e.key);
   return std::includes(seen.begin(), seen.end(), wanted.begin(), wanted.end());
+}
+
+Target described(const std::string& text) {
+  probes::Described d = check(probes::described_from_json(text));
+  say("for " + d.title + ": described, not measured");
+  return {std::move(d.machine), std::move(d.profile), std::move(d.claim)};
 }
 
 }  // namespace
@@ -58,6 +65,37 @@ probes::Profile profile_for(Fleet& fleet, const std::string& path, const models:
   }
   check(probes::save(profile, cached));
   return profile;
+}
+
+void TargetArguments::add_to(CLI::App& app) {
+  app.add_option("--profile", profile,
+                 "a profile made by `switchyard profile`, or a described machine; default: this machine's profile, "
+                 "measured if there is none");
+  app.add_option("--machine", machine,
+                 "plan for a machine that is not this one: a file made by `switchyard devices -o` there, with its "
+                 "--profile, or a described machine");
+}
+
+std::optional<Target> elsewhere(const TargetArguments& a) {
+  if (a.machine.empty()) {
+    if (a.profile.empty()) return std::nullopt;
+    const std::string text = read_text(a.profile);
+    if (!probes::is_described(text)) return std::nullopt;
+    return described(text);
+  }
+  const std::string text = read_text(a.machine);
+  if (probes::is_described(text)) {
+    if (!a.profile.empty()) fail(usage, "--machine " + a.machine + " is described: it has no other --profile");
+    return described(text);
+  }
+  if (a.profile.empty())
+    fail(usage, "--machine " + a.machine + ": add --profile, as measured there with `switchyard profile -o`");
+  Target target{check(probes::machine_from_json(text)), check(probes::load_profile(a.profile)), {}};
+  if (target.profile.machine != probes::key(target.machine))
+    fail(refused, a.profile + " was measured on machine " + target.profile.machine + ", " + a.machine + " is " +
+                      probes::key(target.machine) + " (another chip, driver or memory size)");
+  say("for machine " + probes::key(target.machine) + " of " + a.machine);
+  return target;
 }
 
 std::string read_text(const std::string& path) {

@@ -1,4 +1,4 @@
-// What plan, profile and run share: the profile of this machine, and files of text.
+// What verbs that plan share: the machine a plan is for, its profile, and files of text.
 #pragma once
 #include "cli/fleet.h"
 #include "scheduler/run/place.h"
@@ -9,6 +9,21 @@ namespace switchyard::cli {
 // knows the model's units; else measured now, quickly, and cached. Says on stderr which it was.
 probes::Profile profile_for(Fleet& fleet, const std::string& path, const models::Model& model,
                             const scheduler::StageOptions& options);
+
+// The machine a plan is for: this one, or one from a file.
+struct Target {
+  probes::Machine machine;
+  probes::Profile profile;
+  scheduler::ClaimFunction claim;  // empty: the kernel library's
+};
+
+struct TargetArguments {
+  std::string profile, machine;
+  void add_to(CLI::App& app);
+};
+
+// Empty: the plan is for this machine.
+std::optional<Target> elsewhere(const TargetArguments& a);
 
 std::string read_text(const std::string& path);
 void write_text(const std::string& path, const std::string& text);

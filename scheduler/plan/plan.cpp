@@ -242,7 +242,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
     hal::Bytes bytes = place.bytes;
     for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
     PlannedLayer layer{
-        request.units[u].name, p.devices[x[u]]->info.id, e.seconds, bytes, to_string(e.how), e.detail, e.error, {}, {}};
+        request.units[u].name, p.devices[x[u]]->info.id, e.seconds, bytes, to_string(e.how), e.detail, {}, {}, e.error};
     layer.runner_up = runner_up(a, u, request.mode);
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const auto& refusals = p.places[u][d].refusals;

@@ -74,9 +74,9 @@ struct PlannedLayer {
   double seconds = 0;       // in one step of the mode
   hal::Bytes bytes = 0;     // weights and state; a shared copy counts for its first user
   std::string how, detail;  // of seconds: as in cost.h
-  std::optional<double> error;
   std::optional<RunnerUp> runner_up;
   std::vector<Refusal> refused;
+  std::optional<double> error;  // of seconds: as in cost.h
 };
 struct PoolUse {
   std::string pool;

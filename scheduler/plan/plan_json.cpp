@@ -37,15 +37,8 @@ std::optional<double> share(const Json& j, const char* key) {
 }
 
 PlannedLayer layer_from(const Json& j) {
-  PlannedLayer l{j.at("layer"),
-                 j.at("device"),
-                 j.at("seconds"),
-                 j.at("bytes"),
-                 j.at("how"),
-                 j.at("detail"),
-                 share(j, "error"),
-                 {},
-                 {}};
+  PlannedLayer l{j.at("layer"),    j.at("device"), j.at("seconds"), j.at("bytes"), j.at("how"), j.at("detail"), {}, {},
+                 share(j, "error")};
   if (const Json& r = j.at("runner_up"); !r.is_null())
     l.runner_up = RunnerUp{r.at("device"), r.at("seconds"), r.at("why")};
   for (const Json& r : j.at("refused")) l.refused.push_back({r.at("device"), r.at("code"), r.at("detail")});

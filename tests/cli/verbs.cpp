@@ -209,6 +209,30 @@ TEST_F(Cli, PlansForMachinesThatAreNotHere) {
   EXPECT_HAS(too_large.err, "does not fit");
 }
 
+TEST_F(Cli, PhasesAndDraftsArePlacedForADescribedMachine) {
+  const std::string there = " --machine probes/machines/old-laptop-8.json";
+  auto pair = tool("pair h-tiny --json -o " + file("pair.json") + there);
+  ASSERT_EQ(pair.code, 0) << pair.err;
+  EXPECT_EQ(pair.data()["schema"], "switchyard.pair/1");
+  EXPECT_EQ(pair.out, read(file("pair.json")));
+  EXPECT_GE(pair.data()["gain"].get<double>(), 1);
+  EXPECT_EQ(pair.data()["break_even"]["pairs"].size(), 6u);
+  EXPECT_EQ(tool("pair h-small" + there).code, 1) << "does not fit";
+  EXPECT_EQ(tool("pair h-tiny --prompt 4k" + there).code, 2) << "no room for the output";
+  EXPECT_EQ(tool("pair h-tiny --one-copy cpu:0,gpu:9" + there).code, 4);
+
+  auto draft = tool("speculate h-1b --draft h-350m --acceptance 0.8 --json" + there);
+  ASSERT_EQ(draft.code, 0) << draft.err;
+  EXPECT_EQ(draft.data()["schema"], "switchyard.speculation/1");
+  std::ofstream(file("records.csv")) << "1,1\n2,0\n1,1\n2,1\n";
+  auto measured = tool("speculate h-1b --draft h-350m --records " + file("records.csv") + there);
+  ASSERT_EQ(measured.code, 0) << measured.err;
+  EXPECT_HAS(measured.err, "acceptance 0.750: 3 of 4 tokens; by position: 1.00 0.50");
+  EXPECT_EQ(tool("speculate h-1b --draft h-350m" + there).code, 2);
+  EXPECT_EQ(tool("speculate h-1b --draft h-350m --acceptance 1.5" + there).code, 2);
+  EXPECT_EQ(tool("speculate h-small --draft h-350m --acceptance 0.5" + there).code, 1);
+}
+
 TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
   std::ofstream(file("broken.gguf")) << "GGUF and then nothing";
   std::ofstream(file("profile.json")) << "{\"schema\":\"switchyard.profile/99\"}";
