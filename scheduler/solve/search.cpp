@@ -219,7 +219,7 @@ void Search::greedy(const Scope& scope, Effort& effort) {
     }
   }
   const double allowed = effort.allowed;
-  effort.allowed = std::min(allowed, effort.done + 0.25 * allowed);
+  effort.allowed = std::min(allowed, effort.done + 0.1 * allowed);
   if (const auto found = best; !found.empty()) repair_and_offer(scope, found, effort);
   for (const auto& start : starts)
     if (effort.left() || best.empty()) repair_and_offer(scope, start, effort);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <random>
 
-#include "scheduler/solve/chain.h"
+#include "scheduler/solve/cuts.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -20,10 +20,11 @@ struct Dice {
 
 struct Sort {
   std::size_t units, devices, pools;
-  double room;          // limits as a multiple of what some random placement takes; 10: never binding
-  bool fixed = false;   // devices take something once
-  bool shared = false;  // options on two devices at once
-  bool timed = false;   // one more row, of which moves take too
+  double room;            // limits as a multiple of what some random placement takes; 10: never binding
+  bool fixed = false;     // devices take something once
+  bool shared = false;    // options on two devices at once
+  bool timed = false;     // one more row, of which moves take too
+  std::size_t kinds = 0;  // units of one kind have the same options; 0: each is its own
 };
 
 Chain random_chain(std::uint64_t seed, const Sort& sort) {
@@ -48,6 +49,11 @@ Chain random_chain(std::uint64_t seed, const Sort& sort) {
   }
   for (std::size_t u = 0; u <= sort.units; ++u) c.border.push_back(dice.below(2));
   for (std::size_t u = 0; u < sort.units; ++u) {
+    if (sort.kinds && u >= sort.kinds) {
+      const auto alike = c.units[dice.below(sort.kinds)];
+      c.units.push_back(alike);
+      continue;
+    }
     const std::int64_t size = dice.whole(1, 100);
     auto& options = c.units.emplace_back();
     for (std::size_t d = 0; d < sort.devices; ++d) {
@@ -75,17 +81,25 @@ Chain random_chain(std::uint64_t seed, const Sort& sort) {
   return c;
 }
 
-double brute_force(const Chain& c) {
-  double best = never;
+template <class Look>
+void for_each_placement(const Chain& c, Look look) {
   Placement x(c.units.size(), 0);
   for (const auto& options : c.units)
-    if (options.empty()) return never;
+    if (options.empty()) return;
   for (;;) {
-    if (double cost = cost_of(c, x); cost < best && fits(c, x)) best = cost;
+    look(x);
     std::size_t u = 0;
     while (u < x.size() && ++x[u] == c.units[u].size()) x[u++] = 0;
-    if (u == x.size()) return best;
+    if (u == x.size()) return;
   }
+}
+
+double brute_force(const Chain& c) {
+  double best = never;
+  for_each_placement(c, [&](const Placement& x) {
+    if (double cost = cost_of(c, x); cost < best && fits(c, x)) best = cost;
+  });
+  return best;
 }
 
 TEST(Solve, EqualsEveryPlacementTried) {
@@ -115,6 +129,60 @@ TEST(Solve, EqualsEveryPlacementTried) {
   EXPECT_GT(capped, 120);
   EXPECT_GT(free, 120);
   EXPECT_GT(impossible, 30);
+}
+
+// Units that are alike, where whole numbers of them matter most, with little effort and with enough.
+TEST(Solve, EqualsEveryPlacementTriedOfUnitsThatAreAlike) {
+  int capped = 0, unproven = 0;
+  for (std::uint64_t seed = 0; seed < 1200; ++seed) {
+    const Sort sort{6 + seed % 3,  2 + seed % 3,  1 + seed % 3,  0.8 + 0.1 * static_cast<double>(seed % 5),
+                    seed % 2 == 0, seed % 9 == 0, seed % 7 == 0, 1 + seed % 4};
+    const Chain c = random_chain(seed + 20000, sort);
+    const double best = brute_force(c);
+    for (double effort : {0.001, 0.01, 0.03, 100.0}) {
+      const ChainResult r = solve(c, {effort});
+      EXPECT_LE(r.bound, best * (1 + 1e-9)) << seed << ", effort " << effort;
+      if (r.fits) {
+        EXPECT_TRUE(fits(c, r.placement)) << seed << ", effort " << effort;
+        EXPECT_GE(r.cost, best * (1 - 1e-9)) << seed << ", effort " << effort;
+      }
+      unproven += best < never && !r.optimal;
+      if (effort < 100) continue;
+      EXPECT_EQ(r.fits, best < never) << seed;
+      EXPECT_EQ(r.optimal, best < never) << seed;
+    }
+    capped += best < never && least_cost(c) < best * (1 - 1e-9);
+  }
+  EXPECT_GT(capped, 300);
+  EXPECT_GT(unproven, 100);
+}
+
+// A cut is broken by the shares it is made for, and by no placement that fits.
+TEST(Solve, CutsHoldForWhateverFits) {
+  int found = 0;
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    const Chain c = random_chain(seed + 30000, {6, 3, 2, 0.7, seed % 2 == 0, false, false, 1 + seed % 3});
+    const Flat flat(c);
+    const Scope scope{std::vector<char>(flat.options(), 0), flat.limit, {}};
+    Dice dice{std::mt19937_64(seed)};
+    std::vector<double> share(flat.options());
+    for (double& v : share) v = dice.real(0, 1);
+    for (std::size_t row = 0; row < flat.rows; ++row) {
+      const auto cut = broken_cut(flat, scope, row, share);
+      if (!cut) continue;
+      ++found;
+      double taken = 0;
+      for (std::size_t o = 0; o < flat.options(); ++o) taken += share[o] * cut->takes[o];
+      EXPECT_GT(taken, cut->limit) << seed;
+      for_each_placement(c, [&](const Placement& x) {
+        if (!fits(c, x)) return;
+        double by_placement = 0;
+        for (auto o : flat.options(x)) by_placement += cut->takes[o];
+        EXPECT_LE(by_placement, cut->limit + 1e-9) << seed;
+      });
+    }
+  }
+  EXPECT_GT(found, 100);
 }
 
 // With almost no effort the answer may be worse, but never overcommitted, and its gap must still hold.
