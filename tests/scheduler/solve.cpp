@@ -5,6 +5,7 @@
 #include <random>
 
 #include "scheduler/solve/cuts.h"
+#include "scheduler/solve/master.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -183,6 +184,47 @@ TEST(Solve, CutsHoldForWhateverFits) {
     }
   }
   EXPECT_GT(found, 100);
+}
+
+// Strong duality proves each answer of the master: no mixture is cheaper than what its prices say.
+TEST(Solve, MasterIsOptimal) {
+  int mixed = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    Dice dice{std::mt19937_64(seed)};
+    const std::size_t rows = 1 + dice.below(12), paths = 1 + dice.below(60);
+    Master master(rows, 1e4);
+    std::vector<double> cost;
+    std::vector<std::vector<double>> over(paths, std::vector<double>(rows));
+    for (auto& path : over) {
+      for (double& v : path) v = dice.below(3) ? dice.real(-1, 0.5) : 0;
+      cost.push_back(dice.real(1, 10));
+      master.add(cost.back(), path);
+      if (dice.below(2)) master.solve();
+    }
+    for (int i = 0; i < 20; ++i) master.solve();
+    double least = never, sum = 0, total = master.overpaid();
+    std::vector<double> used(rows, 0);
+    int taken = 0;
+    for (std::size_t p = 0; p < paths; ++p) {
+      double priced = cost[p];
+      for (std::size_t r = 0; r < rows; ++r) {
+        priced += master.price(r) * over[p][r];
+        used[r] += master.weight(p) * over[p][r];
+      }
+      least = std::min(least, priced);
+      sum += master.weight(p);
+      total += master.weight(p) * cost[p];
+      taken += master.weight(p) > 1e-9;
+    }
+    EXPECT_NEAR(sum, 1, 1e-6) << seed;
+    EXPECT_NEAR(master.value(), total, 1e-6 * total) << seed;
+    EXPECT_NEAR(master.value(), least, 1e-6 * least + 1e-5) << seed;
+    for (std::size_t r = 0; r < rows; ++r) {
+      EXPECT_LE(used[r], master.overpaid() / 1e4 + 1e-6) << seed;
+    }
+    mixed += taken > 1;
+  }
+  EXPECT_GT(mixed, 50);
 }
 
 // With almost no effort the answer may be worse, but never overcommitted, and its gap must still hold.
