@@ -36,7 +36,7 @@ class Solver {
     result.price.assign(chain_.rows(), 0);
     for (std::size_t r = 0; r < f_.rows; ++r) result.price[f_.row_of[r]] = root.price[r];
     search_.greedy(all, effort_);
-    for (int i = 0; i < 4; ++i) polish(root);
+    for (int i = 0; i < 2; ++i) polish(root);
     if (search_.best_cost < never && root.bound < never) {
       Scope s = scope(root);
       drop_hopeless(s, root.price, search_.best_cost * (1 + same));
@@ -131,10 +131,10 @@ class Solver {
     return std::min(proven, search_.best_cost);
   }
 
-  // Local search from what the part's prices suggest, as long as that is a third of the work or less.
+  // Local search from what the part's prices suggest, as long as that is half of the work or less.
   void polish(const Part& part) {
     const double begin = effort_.done;
-    if (part.paths.empty() || polishing_ > std::max(0.3 * begin, 0.2 * effort_.allowed)) return;
+    if (part.paths.empty() || polishing_ > std::max(0.5 * begin, 0.3 * effort_.allowed)) return;
     within(0.1, [&] { search_.repair_and_offer(scope(Part{}), part.rounded(f_, turn_++), effort_); });
     polishing_ += effort_.done - begin;
   }
