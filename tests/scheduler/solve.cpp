@@ -273,18 +273,26 @@ TEST(Solve, AUnitWithoutOptionsHasNoPlacement) {
   EXPECT_EQ(least_cost(c), never);
 }
 
-TEST(Solve, LargeProblemsHaveSoundGaps) {
-  for (std::uint64_t seed : {1u, 2u, 3u}) {
-    const Chain c = random_chain(seed, {96, 4, 3, 1.05, true});
+TEST(Solve, LargeProblemsHaveSmallGaps) {
+  int bound_by_limits = 0, open = 0;
+  for (std::uint64_t seed = 1; seed <= 16; ++seed) {
+    const bool many = seed % 2 == 0;
+    const Chain c = random_chain(seed, {96, many ? 8u : 4u, many ? 6u : 3u, 1.0, true, false, false, many ? 4u : 0u});
     const ChainResult r = solve(c);
-    ASSERT_TRUE(r.fits) << seed;
-    EXPECT_TRUE(fits(c, r.placement));
-    EXPECT_LE(r.bound, r.cost);
-    EXPECT_LE(r.cost - r.bound, 0.02 * r.cost) << seed;
+    if (!r.fits) {
+      open += r.bound < never;  // neither found nor proven to be impossible
+      continue;
+    }
+    EXPECT_TRUE(fits(c, r.placement)) << seed;
+    EXPECT_LE(r.bound, r.cost) << seed;
+    EXPECT_LE(r.cost - r.bound, 0.025 * r.cost) << seed;
+    bound_by_limits += least_cost(c) < 0.95 * r.cost;
     const ChainResult again = solve(c);
     EXPECT_EQ(again.placement, r.placement) << seed << ": effort is counted, not timed";
-    EXPECT_EQ(again.bound, r.bound);
+    EXPECT_EQ(again.bound, r.bound) << seed;
   }
+  EXPECT_GE(bound_by_limits, 4);
+  EXPECT_LE(open, 1);
 }
 
 }  // namespace
