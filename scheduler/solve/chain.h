@@ -4,9 +4,10 @@
 //   s.t. for every row r:  what options and moves take of r + what each device used takes of it once <= limit[r]
 //
 // A row is whatever adds up and has a limit: a memory pool in bytes, a time in nanoseconds, a number of fallbacks.
-// Where no row can overflow a shortest path is the optimum. Else prices on rows (Lagrange multipliers) give a lower
-// bound and good paths, a local search improves them, and branching on devices and labels (cost, rows, devices used)
-// with dominance either proves the optimum or, cut at a limit, leaves a gap that is still a certificate.
+// Where no row can overflow a shortest path is the optimum. Else prices on rows and on cuts (column generation) give a
+// lower bound and a mixture of good paths, a local search makes placements of it, and branching on devices, on numbers
+// of units that are alike and on units, with labels (cost, rows, devices used) and dominance, either proves the optimum
+// or, cut at a limit, leaves a gap that is still a certificate.
 #pragma once
 #include <cstddef>
 #include <cstdint>

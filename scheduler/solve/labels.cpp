@@ -7,16 +7,17 @@
 namespace switchyard::scheduler {
 namespace {
 
-constexpr std::size_t most_rows = 8;
-
-struct Label {
+template <std::size_t N>
+struct LabelOf {
   double cost = 0;
+  double priced = 0;       // the cost with the prices of what it takes
   double bound = 0;        // of every placement that begins like this
   std::uint64_t used = 0;  // devices whose fixed part is paid
   std::uint32_t option = 0, before = 0;
-  std::array<double, most_rows> taken{};
+  std::array<double, N> taken{};  // of every row; from the last row on 0
 };
 
+template <class Label>
 bool dominates(const Label& a, const Label& b, std::size_t rows) {
   if (a.cost > b.cost || (b.used & ~a.used)) return false;  // a must not have to pay for a device that b has paid for
   for (std::size_t r = 0; r < rows; ++r)
@@ -24,15 +25,22 @@ bool dominates(const Label& a, const Label& b, std::size_t rows) {
   return true;
 }
 
-bool cheaper(const Label& a, const Label& b) { return a.cost != b.cost ? a.cost < b.cost : a.taken < b.taken; }
-bool better(const Label& a, const Label& b) { return a.bound < b.bound; }
+template <class Label>
+bool cheaper(const Label& a, const Label& b) {
+  return a.cost != b.cost ? a.cost < b.cost : a.taken < b.taken;
+}
+template <class Label>
+bool better(const Label& a, const Label& b) {
+  return a.bound < b.bound;
+}
 
 // Keeps the `width` best; returns the smallest bound of the others.
+template <class Label>
 double cut(std::vector<Label>& labels, std::size_t width) {
   if (labels.size() <= width) return never;
   const auto end = labels.begin() + static_cast<std::ptrdiff_t>(width);
-  std::nth_element(labels.begin(), end, labels.end(), better);
-  const double least = std::min_element(end, labels.end(), better)->bound;
+  std::nth_element(labels.begin(), end, labels.end(), better<Label>);
+  const double least = std::min_element(end, labels.end(), better<Label>)->bound;
   labels.resize(width);
   return least;
 }
@@ -60,8 +68,9 @@ class Staircase {
   std::vector<std::pair<double, double>> steps_;
 };
 
+template <class Label>
 void drop_dominated(std::vector<Label>& labels, std::size_t rows, Effort& effort) {
-  std::sort(labels.begin(), labels.end(), cheaper);
+  std::sort(labels.begin(), labels.end(), cheaper<Label>);
   effort.done += static_cast<double>(12 * labels.size());
   std::vector<std::pair<std::uint64_t, Staircase>> stairs;  // by the devices used; few of them
   std::size_t kept = 0;
@@ -76,7 +85,7 @@ void drop_dominated(std::vector<Label>& labels, std::size_t rows, Effort& effort
       // The latest are the nearest in cost, and the likeliest to take less.
       for (std::size_t k = kept; k-- > 0 && !dominated;) {
         dominated = dominates(labels[k], label, rows);
-        effort.done += 0.5;
+        effort.done += 1;
       }
     }
     if (dominated) continue;
@@ -86,21 +95,26 @@ void drop_dominated(std::vector<Label>& labels, std::size_t rows, Effort& effort
   labels.resize(kept);
 }
 
-}  // namespace
+// A row for labels.
+struct LabelRow {
+  const double* takes;  // [option]
+  double limit;
+};
 
-double search_labels(const Flat& f, const Scope& scope, const Relaxed& relaxed, const std::vector<double>& price,
-                     std::uint64_t free, std::size_t width, Search& search, Effort& effort) {
-  if (f.rows > most_rows) return -never;
+template <std::size_t N>
+double search_by(const Flat& f, const Scope& scope, const std::vector<LabelRow>& row, const Relaxed& relaxed,
+                 const std::vector<double>& price, std::uint64_t free, std::size_t width, Search& search,
+                 Effort& effort) {
+  using Label = LabelOf<N>;
+  const std::size_t rows = row.size();
   const std::uint64_t charged = f.charged & ~free;
-  std::vector<double> least((f.units + 1) * f.rows, 0);  // of each row, taken from unit u on at least
-  double refund = 0;
-  for (std::size_t r = 0; r < f.rows; ++r) {
-    refund += price[r] * scope.limit[r];
+  std::vector<double> least((f.units + 1) * rows, 0);  // of each row, taken from unit u on at least
+  for (std::size_t r = 0; r < rows; ++r) {
     for (std::size_t u = f.units; u-- > 0;) {
       double smallest = never;
       for (std::size_t o = f.first[u]; o < f.first[u + 1]; ++o)
-        if (!scope.gone[o]) smallest = std::min(smallest, f.taken(o)[r]);
-      least[u * f.rows + r] = least[(u + 1) * f.rows + r] + smallest;
+        if (!scope.gone[o]) smallest = std::min(smallest, row[r].takes[o]);
+      least[u * rows + r] = least[(u + 1) * rows + r] + smallest;
     }
   }
   auto limit = [&] { return search.best_cost - 1e-9 * std::abs(search.best_cost); };
@@ -116,38 +130,35 @@ double search_labels(const Flat& f, const Scope& scope, const Relaxed& relaxed, 
     for (std::size_t o = f.first[u]; o < f.first[u + 1]; ++o) {
       if (scope.gone[o]) continue;
       const std::size_t k = f.place[o];
-      const double after = relaxed.rest(u, k) - refund;
+      const double after = relaxed.rest(u, k) - relaxed.refund();
       for (std::size_t i = 0; i < before.size(); ++i) {
         Label l = before[i];
         const std::size_t crossing = f.at(u ? f.place[l.option] : f.host(), k);
         l.option = static_cast<std::uint32_t>(o);
         l.before = static_cast<std::uint32_t>(i);
         l.cost += f.cost[o] + f.move[u][crossing];
-        l.bound = l.cost + after;
-        for (std::size_t r = 0; r < f.rows; ++r) {
-          l.taken[r] += f.taken(o)[r];
-          if (f.moved[u]) l.taken[r] += f.moved[u][crossing * f.rows + r];
-        }
+        l.priced += relaxed.priced(o) + relaxed.crossing(u, u ? f.place[before[i].option] : f.host(), k);
+        for (std::size_t r = 0; r < rows; ++r) l.taken[r] += row[r].takes[o];
+        for (std::size_t r = 0; r < f.rows && f.moved[u]; ++r) l.taken[r] += f.moved[u][crossing * f.rows + r];
         for (std::uint64_t due = f.devices[o] & charged & ~l.used; due; due &= due - 1) {
           const double* once = f.taken_once(static_cast<std::size_t>(std::countr_zero(due)));
-          for (std::size_t r = 0; r < f.rows; ++r) l.taken[r] += once[r];
+          for (std::size_t r = 0; r < f.rows; ++r) l.taken[r] += once[r], l.priced += price[r] * once[r];
         }
         l.used |= f.devices[o] & charged;
+        l.bound = l.priced + after;
         bool possible = true;
-        for (std::size_t r = 0; r < f.rows; ++r) {
-          possible = possible && l.taken[r] + least[(u + 1) * f.rows + r] <= scope.limit[r];
-          l.bound += price[r] * l.taken[r];
-        }
+        for (std::size_t r = 0; r < rows; ++r)
+          possible = possible && l.taken[r] + least[(u + 1) * rows + r] <= row[r].limit;
         if (possible && worth_it(l)) by_place[k].push_back(l);
       }
-      effort.done += static_cast<double>(before.size() * (10 + 2 * f.rows));
+      effort.done += static_cast<double>(before.size() * (10 + 3 * rows));
     }
     // Comparing all with all is dear: what is much worse than what will be kept goes first.
     std::vector<Label>& level = levels[u];
     const std::size_t share = 4 * std::max<std::size_t>(16, width / std::max<std::size_t>(1, f.places));
     for (auto& labels : by_place) {
       dropped = std::min(dropped, cut(labels, share));
-      drop_dominated(labels, f.rows, effort);
+      drop_dominated(labels, rows, effort);
       level.insert(level.end(), labels.begin(), labels.end());
     }
     dropped =
@@ -173,6 +184,25 @@ double search_labels(const Flat& f, const Scope& scope, const Relaxed& relaxed, 
   }
   search.offer(x);
   return std::min({dropped, best, search.best_cost});
+}
+
+}  // namespace
+
+double search_labels(const Flat& f, const Scope& scope, const Relaxed& relaxed, const std::vector<double>& price,
+                     std::uint64_t free, std::size_t width, Search& search, Effort& effort) {
+  // What a part has in common counts as a row: what keeps it must not be dominated by what does not.
+  std::vector<LabelRow> rows;
+  for (std::size_t r = 0; r < scope.limit.size(); ++r)
+    if (r < f.rows)
+      rows.push_back({f.by_row.data() + r * f.options(), scope.limit[r]});
+    else if (scope.cuts[r - f.rows]->counts)
+      rows.push_back({scope.cuts[r - f.rows]->takes.data(), scope.limit[r]});
+  if (rows.size() <= 4) return search_by<4>(f, scope, rows, relaxed, price, free, width, search, effort);
+  if (rows.size() <= 8) return search_by<8>(f, scope, rows, relaxed, price, free, width, search, effort);
+  if (rows.size() <= 12) return search_by<12>(f, scope, rows, relaxed, price, free, width, search, effort);
+  if (rows.size() <= 16) return search_by<16>(f, scope, rows, relaxed, price, free, width, search, effort);
+  if (rows.size() <= 24) return search_by<24>(f, scope, rows, relaxed, price, free, width, search, effort);
+  return -never;
 }
 
 }  // namespace switchyard::scheduler

@@ -1,6 +1,7 @@
 #include "scheduler/solve/relaxed.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace switchyard::scheduler {
 
@@ -15,13 +16,17 @@ double Relaxed::crossing(std::size_t border, std::size_t from, std::size_t to) c
 double Relaxed::solve(const Scope& scope, const std::vector<double>& price, Effort& effort) {
   const std::size_t places = f_.places;
   price_ = price;
-  priced_.resize(f_.cost.size());
+  priced_ = f_.cost;
+  for (std::size_t r = 0; r < price.size(); ++r) {
+    const double* takes = r < f_.rows ? f_.by_row.data() + r * f_.options() : scope.cuts[r - f_.rows]->takes.data();
+    for (std::size_t o = 0; o < f_.options() && price[r] > 0; ++o) priced_[o] += price[r] * takes[o];
+  }
   rest_.assign(f_.units * places, never);
   entered_.assign(f_.units * places, never);
   best_.assign(f_.units * places, 0);
   path_.clear();
   refund_ = 0;
-  for (std::size_t r = 0; r < f_.rows; ++r) refund_ += price_[r] * scope.limit[r];
+  for (std::size_t r = 0; r < price.size(); ++r) refund_ += price_[r] * scope.limit[r];
   for (std::size_t u = f_.units; u-- > 0;) {
     double* rest = rest_.data() + u * places;
     double* entered = entered_.data() + u * places;
@@ -35,14 +40,12 @@ double Relaxed::solve(const Scope& scope, const std::vector<double>& price, Effo
     }
     for (std::size_t o = f_.first[u]; o < f_.first[u + 1]; ++o) {
       if (scope.gone[o]) continue;
-      double v = f_.cost[o];
-      for (std::size_t r = 0; r < f_.rows; ++r) v += price_[r] * f_.taken(o)[r];
-      priced_[o] = v;
+      const double v = priced_[o];
       const std::size_t k = f_.place[o];
       if (v + rest[k] < entered[k]) entered[k] = v + rest[k], best_[u * places + k] = o;
     }
   }
-  effort.done += static_cast<double>(f_.units * places * places + f_.cost.size() * (1 + f_.rows));
+  effort.done += static_cast<double>(f_.units * places * places + f_.cost.size() * (4 + price.size()) / 4);
   double total = never;
   std::size_t from = f_.host();
   for (std::size_t u = 0; u < f_.units; ++u) {
@@ -58,7 +61,18 @@ double Relaxed::solve(const Scope& scope, const std::vector<double>& price, Effo
     path_.push_back(best_[u * places + to]);
     from = to;
   }
+  refund_ += 1e-14 * (std::abs(total) + std::abs(refund_));  // what rounding may have added
   return total - refund_;
+}
+
+double Relaxed::cost() const {
+  double total = 0;
+  std::size_t from = f_.host();
+  for (std::size_t u = 0; u < f_.units; ++u) {
+    total += f_.cost[path_[u]] + f_.move[u][f_.at(from, f_.place[path_[u]])];
+    from = f_.place[path_[u]];
+  }
+  return total + f_.move[f_.units][f_.at(from, f_.host())];
 }
 
 void Relaxed::bounds_with_each(const Scope& scope, std::vector<double>& bound, Effort& effort) {
@@ -81,7 +95,7 @@ void Relaxed::bounds_with_each(const Scope& scope, std::vector<double>& bound, E
     }
     left.swap(next);
   }
-  effort.done += 2 * static_cast<double>(f_.units * places * places + f_.cost.size() * (1 + f_.rows));
+  effort.done += 2 * static_cast<double>(f_.units * places * places + f_.cost.size());
 }
 
 }  // namespace switchyard::scheduler

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <tuple>
 
 namespace switchyard::scheduler {
 namespace {
@@ -109,28 +110,48 @@ bool Search::repair(const Scope& scope, Effort& effort) {
   return over() <= 0;
 }
 
-// Two changes at once where one alone would not fit. Savings are looked at first, since most pairs save nothing.
+// Two changes at once where one alone would not fit. Savings are looked at first, since most pairs save nothing; of
+// changes that are alike, two stand for all.
 bool Search::exchange(const Scope& scope, Effort& effort) {
-  std::vector<std::pair<double, std::size_t>> changes;
-  for (std::size_t o = 0; o < f_.cost.size(); ++o)
-    if (!scope.gone[o] && o != x_[f_.unit[o]]) changes.push_back({extra(o), o});
-  std::sort(changes.begin(), changes.end());
-  for (const auto& [first, o] : changes) {
+  struct Change {
+    double extra;
+    std::size_t from, to, option;  // from, to: as in Flat::alike
+  };
+  std::vector<Change> changes;
+  for (std::size_t o = 0; o < f_.options(); ++o)
+    if (const std::size_t old = x_[f_.unit[o]]; !scope.gone[o] && o != old)
+      changes.push_back({extra(o), f_.alike[old], f_.alike[o], o});
+  auto key = [](const Change& c) { return std::tie(c.extra, c.from, c.to); };
+  std::stable_sort(changes.begin(), changes.end(), [&](const Change& a, const Change& b) { return key(a) < key(b); });
+  std::size_t kept = 0;
+  for (const Change& c : changes)
+    if (kept < 2 || key(changes[kept - 2]) != key(c)) changes[kept++] = c;
+  changes.resize(kept);
+  effort.done += static_cast<double>(8 * f_.options());
+  for (const Change& one : changes) {
     if (!effort.left()) return false;
-    // A neighbour's saving changes with this one, so a little more than exactly enough is tried.
-    const std::size_t u = f_.unit[o], old = x_[u];
-    put(o);
-    for (const auto& [second, p] : changes) {
-      const std::size_t v = f_.unit[p], was = x_[v];
-      const bool beside = v + 1 == u || v == u + 1;
-      if (!beside && first + second >= -clearly) break;
-      effort.done += 4;
-      if (v == u || p == was || first + extra(p) >= -clearly) continue;
+    const std::size_t u = f_.unit[one.option], old = x_[u];
+    put(one.option);
+    auto better_with = [&](std::size_t p) {
+      const std::size_t was = x_[f_.unit[p]];
+      if (p == was || scope.gone[p] || one.extra + extra(p) >= -clearly) return false;
       put(p);
       effort.done += static_cast<double>(4 + 2 * f_.rows);
       if (over() <= 0) return true;
       put(was);
+      return false;
+    };
+    for (const Change& other : changes) {
+      if (one.extra + other.extra >= -clearly) break;
+      effort.done += 4;
+      if (f_.unit[other.option] != u && better_with(other.option)) return true;
     }
+    // A neighbour's saving is another one now.
+    for (std::size_t v : {u - 1, u + 1})
+      for (std::size_t p = v < f_.units ? f_.first[v] : 0; v < f_.units && p < f_.first[v + 1]; ++p) {
+        effort.done += 4;
+        if (better_with(p)) return true;
+      }
     put(old);
   }
   return false;
@@ -219,7 +240,7 @@ void Search::greedy(const Scope& scope, Effort& effort) {
     }
   }
   const double allowed = effort.allowed;
-  effort.allowed = std::min(allowed, effort.done + 0.25 * allowed);
+  effort.allowed = std::min(allowed, effort.done + 0.1 * allowed);
   if (const auto found = best; !found.empty()) repair_and_offer(scope, found, effort);
   for (const auto& start : starts)
     if (effort.left() || best.empty()) repair_and_offer(scope, start, effort);
