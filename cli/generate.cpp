@@ -42,6 +42,7 @@ scheduler::EngineOptions options_of(const PlacementArguments& a, std::int64_t to
   options.context = std::max(count(a.context), tokens_needed);
   a.precision.apply(options);
   options.want_spans = !a.trace.empty();
+  options.on_routing = a.on_routing;
   options.progress = [](std::string_view what, double done) { progress(what, done); };
   return options;
 }

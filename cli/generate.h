@@ -15,6 +15,7 @@ struct PlacementArguments {
   std::string device = "auto", plan, profile, trace, context = "4096";
   PrecisionArguments precision;
   bool strict = false;
+  std::function<void(const scheduler::StepRouting&)> on_routing;  // as StageOptions; no option of the tool
   void add_to(CLI::App& app);
 };
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/generate.h"
+#include "scheduler/experts/trace.h"
 #include "scheduler/run/sampler.h"
 
 namespace switchyard::cli {
@@ -13,7 +14,7 @@ using nlohmann::json;
 struct Arguments {
   ModelArguments model;
   PlacementArguments placement;
-  std::string tokens;
+  std::string tokens, record_routing;
   std::int64_t n = 16;
   bool stats = false;
   kernels::sampling::Attrs sampling;
@@ -46,7 +47,18 @@ void run(const Arguments& a, const Global& global) {
   if (a.n < 0) fail(usage, "-n " + std::to_string(a.n) + ": expected 0 or more");
   std::vector<std::int32_t> prompt = token_list(a.tokens);
   Fleet fleet(global);
-  Placed placed = place(a.placement, fleet, a.model.load(), static_cast<std::int64_t>(prompt.size()) + a.n);
+  models::Model model = a.model.load();
+  PlacementArguments placement = a.placement;
+  scheduler::RoutingTrace routing;
+  hal::Status recorded = hal::ok();
+  if (!a.record_routing.empty()) {
+    routing = check(scheduler::trace_for(model));
+    check(scheduler::save(routing, a.record_routing));  // a file that cannot be written is told now
+    placement.on_routing = [&](const scheduler::StepRouting& step) {
+      if (recorded) recorded = routing.add(step);
+    };
+  }
+  Placed placed = place(placement, fleet, std::move(model), static_cast<std::int64_t>(prompt.size()) + a.n);
   auto& engine = placed.engine;
   auto session = check(engine->create_session());
 
@@ -75,6 +87,12 @@ void run(const Arguments& a, const Global& global) {
   }
   const auto end = clock();
   fleet.finish();
+  if (!a.record_routing.empty()) {
+    check(recorded);
+    check(scheduler::save(routing, a.record_routing));
+    say("routing of " + std::to_string(routing.tokens()) + " tokens written to " + a.record_routing +
+        " (`switchyard experts` reads it)");
+  }
   const double prefill = seconds(begin, prefilled), decode = seconds(prefilled, end);
 
   if (global.json) {
@@ -131,6 +149,7 @@ void add_run(CLI::App& app, Global& global) {
   verb->add_option("--top-k", a->sampling.top_k, "0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
   verb->add_option("--top-p", a->sampling.top_p)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   verb->add_option("--sample-seed", a->sample_seed)->capture_default_str();
+  verb->add_option("--record-routing", a->record_routing, "file for the experts that every token chose");
   verb->add_flag("--stats", a->stats, "speed, and what ran where, on stderr");
   verb->callback([a, &global] { run(*a, global); });
 }

@@ -112,6 +112,7 @@ Result<StepResult> Engine::run(std::span<const StepItem> items) {
       hidden = stage->output();
     }
     HAL_CHECK(point->timeline->wait(point->value, std::chrono::nanoseconds::max()));
+    HAL_CHECK(report_routing(static_cast<std::int64_t>(tables.tokens.size())));
     StepResult result;
     const auto vocab = static_cast<std::size_t>(model_.config.vocab);
     Bytes offset = hidden->offset;
@@ -138,6 +139,15 @@ Result<StepResult> Engine::run(std::span<const StepItem> items) {
   for (std::size_t i = 0; i < stages_.size(); ++i) seconds_[i] += stages_[i]->last_seconds();
   result->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
+}
+
+Status Engine::report_routing(std::int64_t rows) const {
+  if (!options_.on_routing || model_.config.experts == 0) return ok();
+  StepRouting routing{expert_shape(model_), rows, {}};
+  routing.chosen.resize(static_cast<std::size_t>(rows * routing.shape.layers * routing.shape.top_k));
+  for (const auto& stage : stages_) HAL_CHECK(stage->read_routing(routing));
+  options_.on_routing(routing);
+  return ok();
 }
 
 Status Engine::replay(Session& session) {

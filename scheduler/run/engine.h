@@ -105,6 +105,7 @@ class Engine {
   hal::Status check(std::span<const StepItem> items) const;
   hal::Status replay(Session& session);
   hal::Result<StepResult> run(std::span<const StepItem> items);
+  hal::Status report_routing(std::int64_t rows) const;
   void forget(const Session& session);
 
   models::Model model_;

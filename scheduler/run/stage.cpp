@@ -46,6 +46,7 @@ models::StepShape step_shape(const StageOptions& options) {
   s.pages_per_sequence = (options.context + options.page_size - 1) / options.page_size;
   s.kv = options.kv;
   s.activations = options.activations;
+  s.routing = static_cast<bool>(options.on_routing);
   return s;
 }
 
@@ -232,6 +233,7 @@ Status Stage::append_run(std::vector<Command>& commands, const StepTables& step,
   }
   for (const StateBuffer& s : states_) run.slices.push_back({s.buffer, 0, s.buffer->bytes()});
   run.slices.push_back(c->plan.outputs[0].role == Role::logits ? logits : out);
+  HAL_CHECK(routing_.bind(*device_, c->plan, piece.row, piece.rows, static_cast<std::int64_t>(tokens.size()), run));
   commands.push_back(std::move(run));
   return ok();
 }
@@ -264,6 +266,7 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
                        5 * align + 64;
   HAL_CHECK(ensure(uploads_, tables * pieces.size(), Memory::upload, "step tables"));
   upload_used_ = 0;
+  routing_.begin();
   HAL_CHECK(ensure(in_, row_bytes * std::max<Bytes>(padded, static_cast<Bytes>(rows)), Memory::device, "hidden in"));
   const Bytes wanted = static_cast<Bytes>(step.logit_rows.size());
   if (!has_head_)

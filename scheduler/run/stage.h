@@ -7,6 +7,7 @@
 #include "hal/device.h"
 #include "kernels/op.h"
 #include "models/granite_hybrid/segments.h"
+#include "scheduler/experts/tap.h"
 #include "scheduler/run/pool.h"
 
 namespace switchyard::scheduler {
@@ -21,6 +22,8 @@ struct StageOptions {
   kernels::Activations activations = kernels::Activations::exact;
   std::int64_t page_size = 64;
   bool want_spans = false;
+  // Called after each step with the experts its tokens chose; replays of a session are steps too. Empty: costs nothing.
+  std::function<void(const StepRouting&)> on_routing;
 };
 
 // The open shape of a step within these limits: what stages compile and plans are made for.
@@ -58,6 +61,8 @@ class Stage {
   const hal::Slice& output() const { return output_; }
   // Seconds the device spent on the last step, from its own clock; and per node where spans were asked for.
   double last_seconds() const;
+  // What the routers here chose in the last step, once it is done.
+  hal::Status read_routing(StepRouting& to) const { return routing_.read(to); }
 
   hal::Status reserve_slots(std::int64_t slots);
   void forget(std::uint64_t session);  // gives its pages back
@@ -117,6 +122,7 @@ class Stage {
   hal::BufferRef in_, out_, logits_, uploads_;
   hal::Bytes upload_used_ = 0;
   hal::Slice output_;
+  RoutingTap routing_;
   NumberPool page_pool_{0};
   std::map<std::uint64_t, std::vector<std::int32_t>> pages_;  // of each session, in order
   std::int64_t slots_ = 0;

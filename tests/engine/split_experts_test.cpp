@@ -3,7 +3,7 @@
 #include "kernels/gemm/gemm.h"
 #include "kernels/harness.h"
 #include "kernels/router_topk/router_topk.h"
-#include "scheduler/plan/experts.h"
+#include "scheduler/experts/split.h"
 #include "tests/support/devices.h"
 
 namespace switchyard {

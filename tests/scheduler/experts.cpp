@@ -1,6 +1,4 @@
 // Two parts on two devices give what the whole gives.
-#include "scheduler/plan/experts.h"
-
 #include <gtest/gtest.h>
 
 #include "kernels/expert_gemm/expert_gemm.h"
@@ -8,6 +6,7 @@
 #include "kernels/harness.h"
 #include "kernels/library.h"
 #include "kernels/router_topk/router_topk.h"
+#include "scheduler/experts/split.h"
 
 namespace switchyard::scheduler {
 namespace {

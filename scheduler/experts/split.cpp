@@ -1,4 +1,4 @@
-#include "scheduler/plan/experts.h"
+#include "scheduler/experts/split.h"
 
 #include <algorithm>
 #include <map>
