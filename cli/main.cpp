@@ -9,6 +9,7 @@ void add_profile(CLI::App&, Global&);
 void add_plan(CLI::App&, Global&);
 void add_run(CLI::App&, Global&);
 void add_logits(CLI::App&, Global&);
+void add_experts(CLI::App&, Global&);
 void add_bench(CLI::App&, Global&);
 }  // namespace switchyard::cli
 
@@ -17,7 +18,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Finds every accelerator of this PC, measures it, and places models on it.", "switchyard"};
   app.require_subcommand(1);
   Global global;
-  for (Verb add : {add_devices, add_profile, add_bench, add_plan, add_run, add_logits}) add(app, global);
+  for (Verb add : {add_devices, add_profile, add_bench, add_plan, add_run, add_logits, add_experts}) add(app, global);
   for (CLI::App* verb : app.get_subcommands({})) {
     verb->add_flag("--json", global.json, "machine-readable output on stdout");
     verb->add_flag("--check", global.validate, "check every call against the device contract");
