@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "cli/context.h"
+#include "cli/generate.h"
 #include "scheduler/experts/moves.h"
 
 namespace switchyard::cli {
@@ -29,6 +29,18 @@ hal::Bytes bytes_from(const std::string& text, hal::Bytes all) {
     if (std::string(unit) == name && unit != text.c_str() && value > 0 && value * factor < 1e18)
       return static_cast<hal::Bytes>(value * factor);
   fail(usage, "--budget " + text + ": expected a size such as 4GB, 512MiB, or a share of all experts such as 40%");
+}
+
+RoutingTrace read_trace(const std::string& path) {
+  auto loaded = load_trace(path);
+  if (!loaded) fail(refused, hal::describe(loaded.error()));
+  return std::move(loaded).value();
+}
+
+hal::Bytes all_experts(const RoutingTrace& trace) {
+  hal::Bytes all = 0;
+  for (hal::Bytes b : trace.expert_bytes) all += b * static_cast<hal::Bytes>(trace.shape.experts);
+  return all;
 }
 
 // One way to choose, judged on the tokens it was chosen by, and on the later half when chosen by the earlier.
@@ -167,15 +179,12 @@ void run(const Arguments& a, const Global& global) {
   if ((a.fast_us > 0) != (a.slow_us > 0)) fail(usage, "--fast-us and --slow-us belong together");
   if (a.budget.empty() && a.fast_us > 0) fail(usage, "--fast-us: needs --budget, the memory for experts");
   if (a.link_gb_s > 0 && a.fast_us <= 0) fail(usage, "--link-gb-s: needs --budget, --fast-us and --slow-us");
-  auto loaded = load_trace(a.trace);
-  if (!loaded) fail(refused, hal::describe(loaded.error()));
-  const RoutingTrace& trace = *loaded;
+  const RoutingTrace trace = read_trace(a.trace);
   if (!a.model.model.empty())
     if (auto same = belongs_to(trace, a.model.load(true)); !same) fail(refused, hal::describe(same.error()));
   if (trace.tokens() < 2)
     fail(refused, a.trace + ": holds " + std::to_string(trace.tokens()) + " tokens, at least 2 are needed");
-  hal::Bytes all = 0;
-  for (hal::Bytes b : trace.expert_bytes) all += b * static_cast<hal::Bytes>(trace.shape.experts);
+  const hal::Bytes all = all_experts(trace);
 
   char line[200];
   std::snprintf(line, sizeof line, "%s: %lld tokens in %zu steps; %lld layers, %lld of %lld experts, %.3f GB of them\n",
@@ -200,6 +209,43 @@ void run(const Arguments& a, const Global& global) {
 }
 
 }  // namespace
+
+void ExpertArguments::add_to(CLI::App& app) {
+  auto* of = app.add_option("--experts", trace,
+                            "a trace: the experts it used most stay on --device, as --expert-budget allows");
+  auto* size = app.add_option("--expert-budget", budget, "memory for experts there: 4GB, 512MiB, 40% of all");
+  app.add_option("--expert-rest", rest, "the device of the others; both work at the same time")
+      ->needs(of)
+      ->capture_default_str();
+  of->needs(size);
+  size->needs(of);
+}
+
+void ExpertArguments::place(Fleet& fleet, const models::Model& model, std::vector<hal::DeviceRef>& devices,
+                            scheduler::StageOptions& options) const {
+  const RoutingTrace recorded = read_trace(trace);
+  if (auto same = belongs_to(recorded, model); !same) fail(refused, trace + ": " + hal::describe(same.error()));
+  const ExpertBudget memory{bytes_from(budget, all_experts(recorded)), recorded.expert_bytes};
+  const ExpertChoice choice = choose(ExpertPolicy::frequency, usage_of(whole(recorded)), memory);
+  const hal::DeviceRef other = fleet.open(rest);
+  for (std::size_t u = 0; u < devices.size(); ++u) {
+    const models::UnitPart part = models::part_of(model, static_cast<std::int64_t>(u));
+    if (part.part != models::Part::feed_forward || devices[u] == other) continue;
+    const std::vector<bool> here = choice.of_layer(part.layer);
+    const auto count = std::count(here.begin(), here.end(), true);
+    if (count == 0)
+      devices[u] = other;
+    else if (count < recorded.shape.experts)
+      options.experts[part.layer] = {other, here};
+  }
+  char line[200];
+  std::snprintf(line, sizeof line,
+                "experts: %lld of %zu (%.3f GB) stay, which %.1f %% of the trace's choices fell on; others on %s",
+                static_cast<long long>(choice.count()), recorded.shape.pairs(),
+                static_cast<double>(bytes_of(choice, memory)) / 1e9, 100 * hit_rate(whole(recorded), choice),
+                other->info().id.c_str());
+  say(line);
+}
 
 void add_experts(CLI::App& app, Global& global) {
   auto a = std::make_shared<Arguments>();

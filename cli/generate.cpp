@@ -67,14 +67,16 @@ std::vector<hal::DeviceRef> on_one_device(const PlacementArguments& a, Fleet& fl
 }  // namespace
 
 Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std::int64_t tokens_needed) {
-  const scheduler::EngineOptions options = options_of(a, tokens_needed);
+  scheduler::EngineOptions options = options_of(a, tokens_needed);
   fleet.trace_to(a.trace);
   Placed placed;
   if (a.plan.empty() && a.device != "auto") {
     auto devices = on_one_device(a, fleet, model, options);
+    if (!a.experts.trace.empty()) a.experts.place(fleet, model, devices, options);
     placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), options));
     return placed;
   }
+  if (!a.experts.trace.empty()) fail(usage, "--experts: name the device that holds the most used ones with --device");
   probes::Profile profile = profile_for(fleet, a.profile, model, options);
   scheduler::PlanRequest request = scheduler::request_for(model, options);
   if (!a.plan.empty()) {

@@ -141,6 +141,7 @@ void add_run(CLI::App& app, Global& global) {
   CLI::App* verb = app.add_subcommand("run", "continue a prompt of token ids on the devices found");
   a->model.add_to(*verb);
   a->placement.add_to(*verb);
+  a->placement.experts.add_to(*verb);
   verb->add_option("--tokens", a->tokens, "the prompt: token ids with commas")->required();
   verb->add_option("-n", a->n, "tokens to make")->capture_default_str();
   verb->add_option("--temperature", a->sampling.temperature, "0: greedy")

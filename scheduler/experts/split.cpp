@@ -244,8 +244,11 @@ hal::Result<ExpertSplit> split_experts_parallel(const hal::Segment& unit, const 
   add.out = {sum};
   s.nodes.insert(s.nodes.begin() + static_cast<std::ptrdiff_t>(place), std::move(add));
   part_of.insert(part_of.begin() + static_cast<std::ptrdiff_t>(place), join);
-  if (!s.labels.empty())
-    s.labels.insert(s.labels.begin() + static_cast<std::ptrdiff_t>(place), s.labels[d.near] + " join");
+  if (!s.labels.empty()) {  // "layer 3 (experts) expert_gemm@1"
+    std::string label = s.labels[d.near];
+    label.replace(label.rfind(' ') + 1, std::string::npos, "add@1");
+    s.labels.insert(s.labels.begin() + static_cast<std::ptrdiff_t>(place), std::move(label));
+  }
   return partition(s, part_of, parts);
 }
 

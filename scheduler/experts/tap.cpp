@@ -34,15 +34,10 @@ Status RoutingTap::bind(Device& device, const models::ModelSegment& plan, std::i
 }
 
 Status RoutingTap::read(StepRouting& to) const {
-  const auto k = static_cast<std::size_t>(to.shape.top_k), layers = static_cast<std::size_t>(to.shape.layers);
   for (const Taken& t : taken_) {
-    std::vector<std::int32_t> ids(static_cast<std::size_t>(t.rows) * k);
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(t.rows * to.shape.top_k));
     HAL_CHECK(t.slice.buffer->read(t.slice.offset, std::as_writable_bytes(std::span(ids))));
-    for (std::size_t row = 0; row < static_cast<std::size_t>(t.rows); ++row)
-      std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(row * k), k,
-                  to.chosen.begin() + static_cast<std::ptrdiff_t>(((static_cast<std::size_t>(t.first) + row) * layers +
-                                                                   static_cast<std::size_t>(t.layer)) *
-                                                                  k));
+    place_choices(ids, t.layer, t.first, to);
   }
   return ok();
 }

@@ -15,6 +15,14 @@ ExpertShape expert_shape(const models::Model& model) {
   return c.experts > 0 ? ExpertShape{c.layers, c.experts, c.experts_used} : ExpertShape{};
 }
 
+void place_choices(std::span<const std::int32_t> ids, std::int64_t layer, std::int64_t first, StepRouting& to) {
+  const auto k = static_cast<std::size_t>(to.shape.top_k);
+  for (std::size_t row = 0; row < ids.size() / k; ++row)
+    std::copy_n(
+        ids.begin() + static_cast<std::ptrdiff_t>(row * k), k,
+        to.chosen.begin() + ((first + static_cast<std::int64_t>(row)) * to.shape.layers + layer) * to.shape.top_k);
+}
+
 hal::Status check(const StepRouting& step, const ExpertShape& shape) {
   auto text = [](const ExpertShape& s) {
     return std::to_string(s.layers) + " layers, " + std::to_string(s.top_k) + " of " + std::to_string(s.experts) +

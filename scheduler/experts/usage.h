@@ -1,6 +1,7 @@
 // What a model's routers chose: in one step, and counted over many.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "hal/result.h"
@@ -28,6 +29,8 @@ struct StepRouting {
   std::int64_t rows = 0;
   std::vector<std::int32_t> chosen;  // [rows, layers, top_k], most wanted first
 };
+// The choices [n, top_k] of a layer for the rows from `first` on, to their places in `to`.
+void place_choices(std::span<const std::int32_t> ids, std::int64_t layer, std::int64_t first, StepRouting& to);
 // invalid_argument: another shape than `shape`, an id outside [0, experts), or one expert twice for a token.
 hal::Status check(const StepRouting& step, const ExpertShape& shape);
 

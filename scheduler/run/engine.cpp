@@ -16,9 +16,18 @@ Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<De
   if (static_cast<std::int64_t>(devices.size()) != units)
     return Error{Code::invalid_argument,
                  "engine: " + std::to_string(devices.size()) + " devices for " + std::to_string(units) + " units"};
+  for (const auto& [layer, placement] : options.experts)
+    if (layer < 0 || layer >= engine->model_.config.layers || engine->model_.config.experts == 0)
+      return Error{Code::invalid_argument, "engine: experts of layer " + std::to_string(layer) + " are shared; " +
+                                               engine->model_.name + " has " +
+                                               std::to_string(engine->model_.config.layers) + " layers of " +
+                                               std::to_string(engine->model_.config.experts) + " experts"};
+  auto alone = [&](std::int64_t unit) { return shared_experts(options, engine->model_, unit, unit + 1) != nullptr; };
   for (std::int64_t first = 0; first < units;) {
     std::int64_t last = first + 1;
-    while (last < units && devices[static_cast<std::size_t>(last)] == devices[static_cast<std::size_t>(first)]) ++last;
+    while (!alone(first) && last < units && !alone(last) &&
+           devices[static_cast<std::size_t>(last)] == devices[static_cast<std::size_t>(first)])
+      ++last;
     DeviceRef device = devices[static_cast<std::size_t>(first)];
     if (options.progress)
       options.progress("loading " + device->info().id, static_cast<double>(first) / static_cast<double>(units));
@@ -28,6 +37,7 @@ Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<De
   }
   if (options.progress) options.progress("loaded", 1.0);
   engine->seconds_.resize(engine->stages_.size(), 0.0);
+  engine->other_seconds_ = engine->seconds_;
   return engine;
 }
 
@@ -136,9 +146,14 @@ Result<StepResult> Engine::run(std::span<const StepItem> items) {
   }
   if (!result) return result;
   ++steps_;
-  for (std::size_t i = 0; i < stages_.size(); ++i) seconds_[i] += stages_[i]->last_seconds();
+  for (std::size_t i = 0; i < stages_.size(); ++i) add_seconds(i);
   result->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
+}
+
+void Engine::add_seconds(std::size_t stage) {
+  seconds_[stage] += stages_[stage]->last_seconds();
+  if (const SharedExperts* shared = stages_[stage]->shared()) other_seconds_[stage] += shared->other_seconds();
 }
 
 Status Engine::report_routing(std::int64_t rows) const {
@@ -237,6 +252,9 @@ std::vector<StageReport> Engine::report() const {
     const Stage& s = *stages_[i];
     all.push_back(
         {s.device().info().id, s.first(), s.last(), seconds_[i], s.resident(), s.state_bytes(), s.fixed_shapes()});
+    if (const SharedExperts* shared = s.shared())
+      all.push_back({shared->other().info().id, s.first(), s.last(), other_seconds_[i], shared->resident(true),
+                     shared->scratch(true), false});
   }
   return all;
 }

@@ -106,13 +106,14 @@ class Engine {
   hal::Status replay(Session& session);
   hal::Result<StepResult> run(std::span<const StepItem> items);
   hal::Status report_routing(std::int64_t rows) const;
+  void add_seconds(std::size_t stage);
   void forget(const Session& session);
 
   models::Model model_;
   EngineOptions options_;
   std::vector<std::unique_ptr<Stage>> stages_;
-  std::vector<double> seconds_;
-  NumberPool slots_{1};  // slot 0 holds zeros
+  std::vector<double> seconds_, other_seconds_;  // per stage; other: where its experts are shared
+  NumberPool slots_{1};                          // slot 0 holds zeros
   std::uint64_t next_session_ = 1, steps_ = 0;
 };
 

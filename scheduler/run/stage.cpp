@@ -50,6 +50,14 @@ models::StepShape step_shape(const StageOptions& options) {
   return s;
 }
 
+const ExpertPlacement* shared_experts(const StageOptions& options, const models::Model& model, std::int64_t first,
+                                      std::int64_t last) {
+  const models::UnitPart part = models::part_of(model, first);
+  auto placed = options.experts.find(part.layer);
+  const bool one = last == first + 1 && part.part == models::Part::feed_forward;
+  return one && placed != options.experts.end() ? &placed->second : nullptr;
+}
+
 Stage::Stage(DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last,
              const StageOptions& options)
     : device_(std::move(device)), model_(model), first_(first), last_(last), options_(options) {}
@@ -61,7 +69,21 @@ Result<std::unique_ptr<Stage>> Stage::make(DeviceRef device, const models::Model
   return stage;
 }
 
+Status Stage::open_shared(const ExpertPlacement& placement) {
+  HAL_TRY(shared_,
+          SharedExperts::make(device_, placement, models::build_segment(model_, first_, last_, step_shape(options_))));
+  return ok();
+}
+
+Result<Point> Stage::submit_shared(std::int64_t rows, const Slice& hidden, std::optional<Point> after) {
+  HAL_TRY(Point done, shared_->submit(rows, hidden, after));
+  output_ = shared_->output();
+  return done;
+}
+
 Status Stage::open() {
+  if (const ExpertPlacement* placement = shared_experts(options_, model_, first_, last_))
+    return open_shared(*placement);
   has_head_ = last_ == models::unit_count(model_);
   models::ModelSegment plan = models::build_segment(model_, first_, last_, step_shape(options_));
   Claim claim = device_->claim(plan.segment);
@@ -240,6 +262,7 @@ Status Stage::append_run(std::vector<Command>& commands, const StepTables& step,
 
 Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden, std::optional<Point> after) {
   const auto rows = static_cast<std::int64_t>(step.tokens.size());
+  if (shared_) return submit_shared(rows, *hidden, after);
   for (const StepSequence& s : step.sequences) HAL_CHECK(reserve_pages(s.session, s.table.past + s.table.rows));
 
   std::vector<Piece> pieces;
@@ -313,6 +336,7 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
 }
 
 double Stage::last_seconds() const {
+  if (shared_) return shared_->last_seconds();
   return timing_ ? std::chrono::duration<double>(timing_->end - timing_->begin).count() : 0;
 }
 
@@ -380,12 +404,14 @@ Status Stage::restore(std::uint64_t session, std::int32_t slot, std::int64_t pas
 }
 
 Bytes Stage::resident() const {
+  if (shared_) return shared_->resident(false);
   Bytes most = 0;  // programs of one stage share their packed weights
   for (const auto& [dims, c] : programs_) most = std::max(most, c.program->resident());
   return most;
 }
 
 Bytes Stage::state_bytes() const {
+  if (shared_) return shared_->scratch(false);
   Bytes sum = 0;
   for (const StateBuffer& s : states_) sum += s.buffer ? s.buffer->bytes() : 0;
   for (const auto& [dims, c] : programs_) sum += c.program->scratch();

@@ -7,6 +7,7 @@
 #include "hal/device.h"
 #include "kernels/op.h"
 #include "models/granite_hybrid/segments.h"
+#include "scheduler/experts/shared.h"
 #include "scheduler/experts/tap.h"
 #include "scheduler/run/pool.h"
 
@@ -24,7 +25,12 @@ struct StageOptions {
   bool want_spans = false;
   // Called after each step with the experts its tokens chose; replays of a session are steps too. Empty: costs nothing.
   std::function<void(const StepRouting&)> on_routing;
+  std::map<std::int64_t, ExpertPlacement> experts;  // by layer, where its feed-forward part shares its experts
 };
+
+// Units first .. last - 1 are one feed-forward part whose experts are shared: it is a stage of its own.
+const ExpertPlacement* shared_experts(const StageOptions& options, const models::Model& model, std::int64_t first,
+                                      std::int64_t last);
 
 // The open shape of a step within these limits: what stages compile and plans are made for.
 models::StepShape step_shape(const StageOptions& options);
@@ -62,7 +68,8 @@ class Stage {
   // Seconds the device spent on the last step, from its own clock; and per node where spans were asked for.
   double last_seconds() const;
   // What the routers here chose in the last step, once it is done.
-  hal::Status read_routing(StepRouting& to) const { return routing_.read(to); }
+  hal::Status read_routing(StepRouting& to) const { return shared_ ? shared_->read_routing(to) : routing_.read(to); }
+  const SharedExperts* shared() const { return shared_.get(); }  // null: all is on device()
 
   hal::Status reserve_slots(std::int64_t slots);
   void forget(std::uint64_t session);  // gives its pages back
@@ -99,6 +106,8 @@ class Stage {
   Stage(hal::DeviceRef device, const models::Model& model, std::int64_t first, std::int64_t last,
         const StageOptions& options);
   hal::Status open();
+  hal::Status open_shared(const ExpertPlacement& placement);
+  hal::Result<hal::Point> submit_shared(std::int64_t rows, const hal::Slice& hidden, std::optional<hal::Point> after);
   hal::Result<Compiled*> compiled(std::int64_t rows, std::int64_t logits);  // fixed shapes: one per bucket
   hal::Status grow(StateBuffer& state, std::int64_t count);
   hal::Status reserve_pages(std::uint64_t session, std::int64_t tokens);
@@ -123,6 +132,7 @@ class Stage {
   hal::Bytes upload_used_ = 0;
   hal::Slice output_;
   RoutingTap routing_;
+  std::unique_ptr<SharedExperts> shared_;
   NumberPool page_pool_{0};
   std::map<std::uint64_t, std::vector<std::int32_t>> pages_;  // of each session, in order
   std::int64_t slots_ = 0;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/support/golden.h"
 
@@ -236,6 +237,20 @@ TEST_F(Cli, RoutingIsRecordedAndRead) {
   EXPECT_EQ(text.code, 0) << text.err;
   for (const char* words : {"top 25 %", "frequency", "hits later"}) EXPECT_HAS(text.out, words);
   EXPECT_EQ(text.out.find("us/token"), std::string::npos);  // nothing is timed that no time was given for
+
+  auto shared = tool("run " + moe + " --tokens 1,2,3,4,5 -n 3 --device sim:kernel --sim tests/data/sim/kernel.json" +
+                     " --activations f32 --check --json --experts " + trace + " --expert-budget 40%");
+  ASSERT_EQ(shared.code, 0) << shared.err;
+  EXPECT_HAS(shared.err, "experts: 19 of 48");
+  EXPECT_EQ(shared.err.find("check:"), std::string::npos) << shared.err;
+  std::set<std::string> devices;
+  const json ran = shared.data();
+  for (const auto& on : ran["ran_on"]) devices.insert(on["device"]);
+  EXPECT_EQ(devices, (std::set<std::string>{"cpu:0", "sim:kernel"}));
+  auto alone = tool("run " + moe + " --tokens 1,2,3,4,5 -n 3 --device cpu:0 --activations f32 --json");
+  EXPECT_EQ(shared.data()["tokens"], alone.data()["tokens"]);
+  EXPECT_EQ(tool("run " + moe + " --tokens 1 -n 1 --experts " + trace + " --expert-budget 1MB").code, 2);
+  EXPECT_EQ(tool("run " + moe + " --tokens 1 -n 1 --device cpu:0 --experts " + trace).code, 2);
 
   const std::string other = test::oracle_path("models/moe-hybrid-g2-f32");
   auto wrong = tool("experts " + trace + " --model " + other);
