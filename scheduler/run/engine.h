@@ -112,8 +112,9 @@ class Engine {
   models::Model model_;
   EngineOptions options_;
   std::vector<std::unique_ptr<Stage>> stages_;
-  std::vector<double> seconds_, other_seconds_;  // per stage; other: where its experts are shared
-  NumberPool slots_{1};                          // slot 0 holds zeros
+  // Per stage; other: of the second device, where experts are shared.
+  std::vector<double> seconds_, other_seconds_;
+  NumberPool slots_{1};  // slot 0 holds zeros
   std::uint64_t next_session_ = 1, steps_ = 0;
 };
 

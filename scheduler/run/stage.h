@@ -28,7 +28,7 @@ struct StageOptions {
   std::map<std::int64_t, ExpertPlacement> experts;  // by layer, where its feed-forward part shares its experts
 };
 
-// Units first .. last - 1 are one feed-forward part whose experts are shared: it is a stage of its own.
+// Where units [first, last) are one feed-forward part whose experts are shared, and so a stage of its own; else null.
 const ExpertPlacement* shared_experts(const StageOptions& options, const models::Model& model, std::int64_t first,
                                       std::int64_t last);
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "models/shapes/shapes.h"
 #include "scheduler/experts/trace.h"
@@ -121,6 +122,26 @@ TEST_F(Trace, WhatContradictsItselfIsRefusedWithItsPlace) {
   EXPECT_HAS(refusal(changed(content, "0123456789abcdef", "0123456789ABCDEF")), "16 hexadecimal digits");
   EXPECT_HAS(refusal(changed(content, "\"tokens\":3", "\"tokens\":1099511627776")), "it was cut");
   EXPECT_HAS(refusal(changed(content, "\"experts\":8", "\"experts\":300")), "id_bytes is 1");
+}
+
+TEST_F(Trace, AnyBytesAreReadOrRefused) {
+  ASSERT_TRUE(save(small(), path()));
+  const std::string content = bytes();
+  int read_back = 0;
+  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+    std::mt19937_64 random(seed);
+    std::string damaged = content;
+    for (std::uint64_t n = random() % 3 + 1; n > 0; --n)
+      damaged[random() % damaged.size()] = static_cast<char>(random());
+    auto read = reading(damaged);
+    if (!read) continue;
+    ++read_back;
+    ASSERT_EQ(read->chosen.size(), static_cast<std::size_t>(read->tokens() * read->shape.layers * read->shape.top_k))
+        << "seed " << seed;
+    for (std::uint16_t id : read->chosen) ASSERT_LT(id, read->shape.experts) << "seed " << seed;
+    EXPECT_EQ(usage_of(whole(*read)).tokens, static_cast<std::uint64_t>(read->tokens()));
+  }
+  EXPECT_GT(read_back, 0);  // another id or name is as good as the one it was
 }
 
 TEST_F(Trace, StepsThatCannotBeAreRefused) {
