@@ -42,6 +42,7 @@ scheduler::EngineOptions options_of(const PlacementArguments& a, std::int64_t to
   options.context = std::max(count(a.context), tokens_needed);
   a.precision.apply(options);
   options.want_spans = !a.trace.empty();
+  options.on_routing = a.on_routing;
   options.progress = [](std::string_view what, double done) { progress(what, done); };
   return options;
 }
@@ -77,15 +78,17 @@ std::optional<probes::Profile> known_profile(Fleet& fleet, const std::string& pa
 }  // namespace
 
 Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std::int64_t tokens_needed) {
-  const scheduler::EngineOptions options = options_of(a, tokens_needed);
+  scheduler::EngineOptions options = options_of(a, tokens_needed);
   fleet.trace_to(a.trace);
   Placed placed;
   if (a.plan.empty() && a.device != "auto") {
     auto devices = on_one_device(a, fleet, model, options);
     placed.profile = known_profile(fleet, a.profile, model, options);
+    if (!a.experts.trace.empty()) a.experts.place(fleet, model, devices, options);
     placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), options));
     return placed;
   }
+  if (!a.experts.trace.empty()) fail(usage, "--experts: name the device that holds the most used ones with --device");
   placed.profile = profile_for(fleet, a.profile, model, options);
   scheduler::PlanRequest request = scheduler::request_for(model, options);
   if (!a.plan.empty()) {

@@ -11,10 +11,21 @@ struct PrecisionArguments {
   void apply(scheduler::StageOptions& options) const;
 };
 
+// Experts of a device shared with another one, by the use that a trace recorded.
+struct ExpertArguments {
+  std::string trace, budget, rest = "cpu:0";
+  void add_to(CLI::App& app);
+  // Sets `options.experts`, and the device of feed-forward parts that are wholly the other's.
+  void place(Fleet& fleet, const models::Model& model, std::vector<hal::DeviceRef>& devices,
+             scheduler::StageOptions& options) const;
+};
+
 struct PlacementArguments {
   std::string device = "auto", plan, profile, trace, context = "4096";
   PrecisionArguments precision;
   bool strict = false;
+  ExpertArguments experts;
+  std::function<void(const scheduler::StepRouting&)> on_routing;  // as StageOptions; no option of the tool
   void add_to(CLI::App& app);
 };
 

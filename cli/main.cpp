@@ -11,6 +11,7 @@ void add_pair(CLI::App&, Global&);
 void add_speculate(CLI::App&, Global&);
 void add_run(CLI::App&, Global&);
 void add_logits(CLI::App&, Global&);
+void add_experts(CLI::App&, Global&);
 void add_bench(CLI::App&, Global&);
 }  // namespace switchyard::cli
 
@@ -19,7 +20,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Finds every accelerator of this PC, measures it, and places models on it.", "switchyard"};
   app.require_subcommand(1);
   Global global;
-  for (Verb add : {add_devices, add_profile, add_bench, add_plan, add_pair, add_speculate, add_run, add_logits})
+  for (Verb add :
+       {add_devices, add_profile, add_bench, add_plan, add_pair, add_speculate, add_run, add_logits, add_experts})
     add(app, global);
   for (CLI::App* verb : app.get_subcommands({})) {
     verb->add_flag("--json", global.json, "machine-readable output on stdout");

@@ -5,6 +5,7 @@
 
 #include "cli/generate.h"
 #include "scheduler/drift/observed.h"
+#include "scheduler/experts/trace.h"
 #include "scheduler/run/sampler.h"
 
 namespace switchyard::cli {
@@ -15,7 +16,7 @@ using nlohmann::json;
 struct Arguments {
   ModelArguments model;
   PlacementArguments placement;
-  std::string tokens, record;
+  std::string tokens, record, record_routing;
   std::int64_t n = 16;
   bool stats = false;
   kernels::sampling::Attrs sampling;
@@ -101,7 +102,18 @@ void run(const Arguments& a, const Global& global) {
   std::vector<std::int32_t> prompt = token_list(a.tokens);
   if (!a.record.empty() && !std::ofstream(a.record, std::ios::app)) fail(failed, "cannot write " + a.record);
   Fleet fleet(global);
-  Placed placed = place(a.placement, fleet, a.model.load(), static_cast<std::int64_t>(prompt.size()) + a.n);
+  models::Model model = a.model.load();
+  PlacementArguments placement = a.placement;
+  scheduler::RoutingTrace routing;
+  hal::Status recorded = hal::ok();
+  if (!a.record_routing.empty()) {
+    routing = check(scheduler::trace_for(model));
+    check(scheduler::save(routing, a.record_routing));  // a file that cannot be written is told now
+    placement.on_routing = [&](const scheduler::StepRouting& step) {
+      if (recorded) recorded = routing.add(step);
+    };
+  }
+  Placed placed = place(placement, fleet, std::move(model), static_cast<std::int64_t>(prompt.size()) + a.n);
   auto& engine = placed.engine;
   auto session = check(engine->create_session());
 
@@ -144,6 +156,12 @@ void run(const Arguments& a, const Global& global) {
   }
   const auto end = clock();
   fleet.finish();
+  if (!a.record_routing.empty()) {
+    check(recorded);
+    check(scheduler::save(routing, a.record_routing));
+    say("routing of " + std::to_string(routing.tokens()) + " tokens written to " + a.record_routing +
+        " (`switchyard experts` reads it)");
+  }
   const std::vector<scheduler::ObservedStage> stages = observer.stages();
   if (!a.record.empty()) record(a.record, placed, fleet, stages);
   const double prefill = seconds(begin, prefilled) - watching[0], decode = seconds(prefilled, end) - watching[1];
@@ -195,6 +213,7 @@ void add_run(CLI::App& app, Global& global) {
   CLI::App* verb = app.add_subcommand("run", "continue a prompt of token ids on the devices found");
   a->model.add_to(*verb);
   a->placement.add_to(*verb);
+  a->placement.experts.add_to(*verb);
   verb->add_option("--tokens", a->tokens, "the prompt: token ids with commas")->required();
   verb->add_option("-n", a->n, "tokens to make")->capture_default_str();
   verb->add_option("--temperature", a->sampling.temperature, "0: greedy")
@@ -203,6 +222,7 @@ void add_run(CLI::App& app, Global& global) {
   verb->add_option("--top-k", a->sampling.top_k, "0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
   verb->add_option("--top-p", a->sampling.top_p)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   verb->add_option("--sample-seed", a->sample_seed)->capture_default_str();
+  verb->add_option("--record-routing", a->record_routing, "file for the experts that every token chose");
   verb->add_flag("--stats", a->stats, "speed, what ran where, and steps as predicted and measured, on stderr");
   verb->add_option("--record", a->record,
                    "append a line of JSON to this file: the steps of every stage, as predicted and measured");

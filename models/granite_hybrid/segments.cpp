@@ -37,12 +37,16 @@ class Writer {
               model_.head.key == model_.embedding.key ? shape_.activations : kernels::Activations::exact);
           break;
         case Part::mixer: x = mixer(x, part.layer); break;
-        case Part::feed_forward: x = feed_forward(x, model_.layers[static_cast<std::size_t>(part.layer)]); break;
+        case Part::feed_forward: x = feed_forward(x, part.layer); break;
         case Part::head: x = head(x); break;
       }
     }
     b_.output(x);
     out_.outputs.push_back({last == unit_count(model_) ? Role::logits : Role::hidden});
+    for (auto [layer, index] : routing_) {
+      b_.output(index);
+      out_.outputs.push_back({Role::routing, layer});
+    }
     out_.segment = b_.take();
     return std::move(out_);
   }
@@ -156,12 +160,14 @@ class Writer {
     return linear(kernels::attention::append(b_, in, a), w.o, w.o_bias, x);
   }
 
-  std::uint32_t feed_forward(std::uint32_t x, const LayerWeights& w) {
+  std::uint32_t feed_forward(std::uint32_t x, std::int64_t i) {
+    const LayerWeights& w = model_.layers[static_cast<std::size_t>(i)];
     const auto u = kernels::rmsnorm::append(b_, x, constant(w.post_norm), c_.eps);
     std::uint32_t y = x;
     if (c_.experts > 0) {
       auto chosen = kernels::router_topk::append(b_, kernels::gemm::append(b_, u, constant(w.router)),
                                                  static_cast<std::int32_t>(c_.experts_used));
+      if (shape_.routing) routing_.emplace_back(i, chosen.index);
       kernels::expert_gemm::Inputs in{u, chosen.index, chosen.gate,
                                       constant(w.experts_gate_up.present() ? w.experts_gate_up : w.experts_gate)};
       in.w_up = constant(w.experts_up);
@@ -184,6 +190,7 @@ class Writer {
   kernels::SegmentBuilder b_;
   ModelSegment out_;
   std::map<Role, std::uint32_t> inputs_;
+  std::vector<std::pair<std::int64_t, std::uint32_t>> routing_;  // layer, value
   std::map<std::uint64_t, std::uint32_t> constants_;
 };
 

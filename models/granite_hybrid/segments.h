@@ -17,6 +17,7 @@ struct StepShape {
   std::int64_t pages = 1, page_size = 64, pages_per_sequence = 1;  // of the paged KV cache
   hal::DType kv = hal::DType::f32;
   kernels::Activations activations = kernels::Activations::exact;
+  bool routing = false;  // the experts that each router chose are outputs too
 };
 
 // What is bound to an input, state or output of the segment.
@@ -32,15 +33,16 @@ struct Binding {
     ssm_state,
     k_pages,
     v_pages,
-    logits
+    logits,
+    routing  // i32 [rows, experts_used]
   };
   Role role;
-  std::int64_t layer = -1;  // of states
+  std::int64_t layer = -1;  // of states and routing
 };
 
 struct ModelSegment {
   hal::Segment segment;
-  std::vector<Binding> inputs, states, outputs;  // one per segment.inputs, .states, .outputs
+  std::vector<Binding> inputs, states, outputs;  // one per segment.inputs, .states, .outputs; hidden or logits first
 };
 
 enum class Part : std::uint8_t { embedding, mixer, feed_forward, head };

@@ -16,9 +16,18 @@ Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<De
   if (static_cast<std::int64_t>(devices.size()) != units)
     return Error{Code::invalid_argument,
                  "engine: " + std::to_string(devices.size()) + " devices for " + std::to_string(units) + " units"};
+  for (const auto& [layer, placement] : options.experts)
+    if (layer < 0 || layer >= engine->model_.config.layers || engine->model_.config.experts == 0)
+      return Error{Code::invalid_argument, "engine: experts of layer " + std::to_string(layer) + " are shared; " +
+                                               engine->model_.name + " has " +
+                                               std::to_string(engine->model_.config.layers) + " layers of " +
+                                               std::to_string(engine->model_.config.experts) + " experts"};
+  auto alone = [&](std::int64_t unit) { return shared_experts(options, engine->model_, unit, unit + 1) != nullptr; };
   for (std::int64_t first = 0; first < units;) {
     std::int64_t last = first + 1;
-    while (last < units && devices[static_cast<std::size_t>(last)] == devices[static_cast<std::size_t>(first)]) ++last;
+    while (!alone(first) && last < units && !alone(last) &&
+           devices[static_cast<std::size_t>(last)] == devices[static_cast<std::size_t>(first)])
+      ++last;
     DeviceRef device = devices[static_cast<std::size_t>(first)];
     if (options.progress)
       options.progress("loading " + device->info().id, static_cast<double>(first) / static_cast<double>(units));
@@ -34,6 +43,7 @@ Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<De
   }
   if (options.progress) options.progress("loaded", 1.0);
   engine->seconds_.resize(engine->stages_.size(), 0.0);
+  engine->other_seconds_ = engine->seconds_;
   return engine;
 }
 
@@ -153,6 +163,7 @@ Result<StepResult> Engine::run(std::span<const StepItem> items) {
       hidden = stage->output();
     }
     HAL_CHECK(point.timeline->wait(point.value, std::chrono::nanoseconds::max()));
+    HAL_CHECK(report_routing(static_cast<std::int64_t>(tables.tokens.size())));
     return read_logits(items, *hidden);
   };
   Result<StepResult> result = attempt();
@@ -163,9 +174,21 @@ Result<StepResult> Engine::run(std::span<const StepItem> items) {
   }
   last_step_ = point;
   ++steps_;
-  for (std::size_t i = 0; i < stages_.size(); ++i) seconds_[i] += stages_[i]->last_seconds();
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    seconds_[i] += stages_[i]->last_seconds();
+    if (const SharedExperts* shared = stages_[i]->experts()) other_seconds_[i] += shared->other_seconds();
+  }
   result->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
+}
+
+Status Engine::report_routing(std::int64_t rows) const {
+  if (!options_.on_routing || model_.config.experts == 0) return ok();
+  StepRouting routing{expert_shape(model_), rows, {}};
+  routing.chosen.resize(static_cast<std::size_t>(rows * routing.shape.layers * routing.shape.top_k));
+  for (const auto& stage : stages_) HAL_CHECK(stage->read_routing(routing));
+  options_.on_routing(routing);
+  return ok();
 }
 
 Status Engine::replay(Session& session) {
@@ -255,6 +278,9 @@ std::vector<StageReport> Engine::report() const {
     const Stage& s = *stages_[i];
     all.push_back(
         {s.device().info().id, s.first(), s.last(), seconds_[i], s.resident(), s.state_bytes(), s.fixed_shapes()});
+    if (const SharedExperts* shared = s.experts())
+      all.push_back(
+          {shared->other().info().id, s.first(), s.last(), other_seconds_[i], shared->resident(true), 0, false});
   }
   return all;
 }
@@ -274,7 +300,17 @@ std::vector<DeviceReport> Engine::device_report() const {
         if (h.key && !copies.insert({h.key, h.layout}).second) r.weights -= h.bytes;
       r.state += stage->state_bytes();
       r.io += stage->io_bytes();
+      if (const SharedExperts* experts = stage->experts()) r.scratch += experts->scratch(false);
     }
+  }
+  for (const auto& stage : stages_) {
+    const SharedExperts* experts = stage->experts();
+    if (!experts) continue;
+    const std::string& id = experts->other().info().id;
+    auto r = std::find_if(all.begin(), all.end(), [&](const DeviceReport& known) { return known.device == id; });
+    if (r == all.end()) r = all.insert(r, {id, 0, 0, 0, 0});
+    r->weights += experts->resident(true);
+    r->scratch += experts->scratch(true);
   }
   return all;
 }

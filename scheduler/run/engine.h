@@ -120,14 +120,15 @@ class Engine {
   static StepTables tables_of(std::span<const StepItem> items);
   hal::Result<StepResult> read_logits(std::span<const StepItem> items, const hal::Slice& logits) const;
   static void end_step(std::span<const StepItem> items, bool done);  // into the logs, or stale
+  hal::Status report_routing(std::int64_t rows) const;
   void forget(const Session& session);
 
   models::Model model_;
   EngineOptions options_;
   std::vector<std::shared_ptr<SharedDevice>> devices_;  // in the order of their first stages
   std::vector<std::unique_ptr<Stage>> stages_;
-  std::vector<double> seconds_;
-  NumberPool slots_{1};  // slot 0 holds zeros
+  std::vector<double> seconds_, other_seconds_;  // per stage; other: of the second device, where experts are shared
+  NumberPool slots_{1};                          // slot 0 holds zeros
   std::uint64_t next_session_ = 1, steps_ = 0;
   hal::Point last_step_;  // its end: the next begins after it, also on simulated clocks
 };

@@ -24,6 +24,11 @@ Result<PipelineResult> Pipeline::run(Engine& engine, std::vector<GroupStep> firs
 
 Status Pipeline::open(std::vector<GroupStep> first) {
   if (first.empty()) return Error{Code::invalid_argument, "pipeline: no groups"};
+  const bool shares =
+      std::any_of(engine_.stages_.begin(), engine_.stages_.end(), [](const auto& s) { return s->experts(); });
+  if (shares || engine_.options_.on_routing)
+    return Error{Code::unsupported,
+                 "pipeline: an engine that shares experts or reports routing runs one step at a time"};
   std::set<const Session*> all;
   for (GroupStep& step : first) {
     HAL_CHECK(engine_.check(step));

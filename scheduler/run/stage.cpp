@@ -46,7 +46,16 @@ models::StepShape step_shape(const StageOptions& options) {
   s.pages_per_sequence = (options.context + options.page_size - 1) / options.page_size;
   s.kv = options.kv;
   s.activations = options.activations;
+  s.routing = static_cast<bool>(options.on_routing);
   return s;
+}
+
+const ExpertPlacement* shared_experts(const StageOptions& options, const models::Model& model, std::int64_t first,
+                                      std::int64_t last) {
+  const models::UnitPart part = models::part_of(model, first);
+  auto placed = options.experts.find(part.layer);
+  const bool one = last == first + 1 && part.part == models::Part::feed_forward;
+  return one && placed != options.experts.end() ? &placed->second : nullptr;
 }
 
 Stage::Stage(std::shared_ptr<SharedDevice> shared, const models::Model& model, std::int64_t first, std::int64_t last,
@@ -60,7 +69,27 @@ Result<std::unique_ptr<Stage>> Stage::make(std::shared_ptr<SharedDevice> shared,
   return stage;
 }
 
+Status Stage::open_shared(const ExpertPlacement& placement) {
+  HAL_CHECK(reserve_lanes(1));
+  HAL_TRY(experts_, SharedExperts::make(shared_->device, placement,
+                                        models::build_segment(model_, first_, last_, step_shape(options_))));
+  return ok();
+}
+
+Result<Point> Stage::submit_shared(std::int64_t rows, const Slice& hidden, const Point& after) {
+  HAL_TRY(Point done, experts_->submit(rows, hidden, after.timeline ? std::optional(after) : std::nullopt));
+  lanes_.front().output = experts_->output();
+  return done;
+}
+
+double Stage::last_seconds(std::size_t lane) const {
+  if (experts_) return experts_->last_seconds();
+  return std::chrono::duration<double>(timing(lane).end - timing(lane).begin).count();
+}
+
 Status Stage::open() {
+  if (const ExpertPlacement* placement = shared_experts(options_, model_, first_, last_))
+    return open_shared(*placement);
   has_head_ = last_ == models::unit_count(model_);
   models::ModelSegment plan = models::build_segment(model_, first_, last_, step_shape(options_));
   Claim claim = device().claim(plan.segment);
@@ -236,12 +265,14 @@ Status Stage::append_run(Lane& lane, std::vector<Command>& commands, const StepT
   }
   for (const StateBuffer& s : states_) run.slices.push_back({s.buffer, 0, s.buffer->bytes()});
   run.slices.push_back(c->plan.outputs[0].role == Role::logits ? logits : out);
+  HAL_CHECK(routing_.bind(device(), c->plan, piece.row, piece.rows, static_cast<std::int64_t>(tokens.size()), run));
   commands.push_back(std::move(run));
   return ok();
 }
 
 Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden, const Point& after,
                             std::size_t lane_number) {
+  if (experts_) return submit_shared(static_cast<std::int64_t>(step.tokens.size()), *hidden, after);
   Lane& lane = lanes_[lane_number];
   BufferRef &in = shared_->rows_in, &out = shared_->rows_out[lane_number], &logits = lane.logits;
   const auto rows = static_cast<std::int64_t>(step.tokens.size());
@@ -271,6 +302,7 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
                        5 * align + 64;
   HAL_CHECK(shared_->reserve(lane.uploads, tables * pieces.size(), Memory::upload, "step tables"));
   lane.upload_used = 0;
+  routing_.begin();
   HAL_CHECK(
       shared_->reserve(in, row_bytes * std::max<Bytes>(padded, static_cast<Bytes>(rows)), Memory::device, "hidden in"));
   const Bytes wanted = static_cast<Bytes>(step.logit_rows.size());
@@ -382,6 +414,7 @@ Status Stage::restore(std::uint64_t session, std::int32_t slot, std::int64_t pas
 }
 
 Bytes Stage::resident() const {
+  if (experts_) return experts_->resident(false);
   Bytes most = 0;  // programs of one stage share their packed weights
   for (const auto& [dims, c] : programs_) most = std::max(most, c.program->resident());
   return most;

@@ -7,6 +7,8 @@
 #include "hal/device.h"
 #include "kernels/op.h"
 #include "models/granite_hybrid/segments.h"
+#include "scheduler/experts/shared.h"
+#include "scheduler/experts/tap.h"
 #include "scheduler/run/pool.h"
 #include "scheduler/run/shared_device.h"
 
@@ -22,7 +24,14 @@ struct StageOptions {
   kernels::Activations activations = kernels::Activations::exact;
   std::int64_t page_size = 64;
   bool want_spans = false;
+  // Called after each step with the experts its tokens chose; replays of a session are steps too. Empty: costs nothing.
+  std::function<void(const StepRouting&)> on_routing;
+  std::map<std::int64_t, ExpertPlacement> experts;  // by layer, where its feed-forward part shares its experts
 };
+
+// Where units [first, last) are one feed-forward part whose experts are shared, and so a stage of its own; else null.
+const ExpertPlacement* shared_experts(const StageOptions& options, const models::Model& model, std::int64_t first,
+                                      std::int64_t last);
 
 // The open shape of a step within these limits: what stages compile and plans are made for.
 models::StepShape step_shape(const StageOptions& options);
@@ -63,9 +72,10 @@ class Stage {
   const hal::Slice& output(std::size_t lane = 0) const { return lanes_[lane].output; }
   // When the lane's last step ran, on the device's own clock; spans per node where they were asked for.
   const hal::Timing& timing(std::size_t lane = 0) const { return *lanes_[lane].timing; }
-  double last_seconds(std::size_t lane = 0) const {
-    return std::chrono::duration<double>(timing(lane).end - timing(lane).begin).count();
-  }
+  double last_seconds(std::size_t lane = 0) const;
+  // What the routers here chose in the last step, once it is done.
+  hal::Status read_routing(StepRouting& to) const { return experts_ ? experts_->read_routing(to) : routing_.read(to); }
+  const SharedExperts* experts() const { return experts_.get(); }  // shared with another device; null: all is here
 
   hal::Status reserve_slots(std::int64_t slots);
   void forget(std::uint64_t session);  // gives its pages back
@@ -80,8 +90,10 @@ class Stage {
   const SharedDevice& shared() const { return *shared_; }
   std::int64_t first() const { return first_; }
   std::int64_t last() const { return last_; }
-  hal::Bytes resident() const;     // weights the programs hold, each shared copy once
-  const std::vector<hal::Holding>& holds() const { return holds_; }  // of these, what the device said before it compiled
+  hal::Bytes resident() const;  // weights the programs hold, each shared copy once
+  const std::vector<hal::Holding>& holds() const {
+    return holds_;
+  }                                // of these, what the device said before it compiled
   hal::Bytes state_bytes() const;  // slots and pages
   hal::Bytes io_bytes() const;     // step tables and logits of all lanes
   bool fixed_shapes() const { return fixed_; }
@@ -113,6 +125,8 @@ class Stage {
   Stage(std::shared_ptr<SharedDevice> shared, const models::Model& model, std::int64_t first, std::int64_t last,
         const StageOptions& options);
   hal::Status open();
+  hal::Status open_shared(const ExpertPlacement& placement);
+  hal::Result<hal::Point> submit_shared(std::int64_t rows, const hal::Slice& hidden, const hal::Point& after);
   hal::Result<Compiled*> compiled(std::int64_t rows, std::int64_t logits);  // fixed shapes: one per bucket
   hal::Status grow(StateBuffer& state, std::int64_t count);
   hal::Status reserve_pages(std::uint64_t session, std::int64_t tokens);
@@ -130,6 +144,8 @@ class Stage {
   std::vector<StateBuffer> states_;
   std::vector<hal::Holding> holds_;
   std::vector<Lane> lanes_;
+  RoutingTap routing_;
+  std::unique_ptr<SharedExperts> experts_;
   NumberPool page_pool_{0};
   std::map<std::uint64_t, std::vector<std::int32_t>> pages_;  // of each session, in order
   std::int64_t slots_ = 0;

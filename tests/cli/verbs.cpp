@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/support/golden.h"
 
@@ -264,6 +265,63 @@ TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
     EXPECT_EQ(r.code, t.code) << t.arguments << "\n" << r.err;
     EXPECT_HAS(r.err + r.out, t.words) << "\n  of: switchyard " << t.arguments;
   }
+}
+
+TEST_F(Cli, RoutingIsRecordedAndRead) {
+  const std::string moe = test::oracle_path("models/moe-hybrid-f32"), trace = file("r.trace");
+  auto run = tool("run " + moe + " --tokens 1,2,3,4,5 -n 3 --device cpu:0 --activations f32 --record-routing " + trace);
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_HAS(run.err, "routing of 8 tokens");
+  auto r = tool("experts " + trace + " --model " + moe +
+                " --budget 50% --fast-us 10 --slow-us 40 --sync-us 5 --link-gb-s 10 --json");
+  ASSERT_EQ(r.code, 0) << r.err;
+  auto j = r.data();
+  EXPECT_EQ(j["schema"], "switchyard.experts/1");
+  EXPECT_EQ(j["tokens"], 8);
+  ASSERT_EQ(j["layers"].size(), 6u);
+  for (const auto& layer : j["layers"]) {
+    std::uint64_t sum = 0;
+    for (const auto& n : layer["counts"]) sum += n.get<std::uint64_t>();
+    EXPECT_EQ(sum, 16u);
+  }
+  EXPECT_EQ(j["budget_bytes"], 24576 * 48 / 2);
+  ASSERT_EQ(j["policies"].size(), 6u);
+  for (const auto& p : j["policies"]) {
+    EXPECT_LE(p["bytes"], j["budget_bytes"]);
+    EXPECT_GE(p["ratio_to_exact"].get<double>(), p["policy"] == "frequency" ? 0.8 : 1.0) << p;
+  }
+  EXPECT_TRUE(j.contains("replay"));
+  auto text = tool("experts " + trace + " --budget 1MB");
+  EXPECT_EQ(text.code, 0) << text.err;
+  for (const char* words : {"top 25 %", "frequency", "hits later"}) EXPECT_HAS(text.out, words);
+  EXPECT_EQ(text.out.find("us/token"), std::string::npos);  // nothing is timed that no time was given for
+
+  auto shared = tool("run " + moe + " --tokens 1,2,3,4,5 -n 3 --device sim:kernel --sim tests/data/sim/kernel.json" +
+                     " --activations f32 --check --json --experts " + trace + " --expert-budget 40%");
+  ASSERT_EQ(shared.code, 0) << shared.err;
+  EXPECT_HAS(shared.err, "experts: 19 of 48");
+  EXPECT_EQ(shared.err.find("check:"), std::string::npos) << shared.err;
+  std::set<std::string> devices;
+  const json ran = shared.data();
+  for (const auto& on : ran["ran_on"]) devices.insert(on["device"]);
+  EXPECT_EQ(devices, (std::set<std::string>{"cpu:0", "sim:kernel"}));
+  auto alone = tool("run " + moe + " --tokens 1,2,3,4,5 -n 3 --device cpu:0 --activations f32 --json");
+  EXPECT_EQ(shared.data()["tokens"], alone.data()["tokens"]);
+  EXPECT_EQ(tool("run " + moe + " --tokens 1 -n 1 --experts " + trace + " --expert-budget 1MB").code, 2);
+  EXPECT_EQ(tool("run " + moe + " --tokens 1 -n 1 --device cpu:0 --experts " + trace).code, 2);
+
+  const std::string other = test::oracle_path("models/moe-hybrid-g2-f32");
+  auto wrong = tool("experts " + trace + " --model " + other);
+  EXPECT_EQ(wrong.code, 3);
+  EXPECT_HAS(wrong.err, "record one with it");
+  EXPECT_EQ(tool("experts " + other + "/config.json").code, 3);
+  EXPECT_EQ(tool("experts " + file("none")).code, 3);
+  EXPECT_EQ(tool("experts " + trace + " --budget many").code, 2);
+  EXPECT_EQ(tool("experts " + trace + " --budget 1MB --fast-us 3").code, 2);
+  auto dense = tool("run " + test::oracle_path("models/dense-hybrid-f32") +
+                    " --tokens 1 -n 1 --device cpu:0 --record-routing " + file("d.trace"));
+  EXPECT_EQ(dense.code, 1);
+  EXPECT_HAS(dense.err, "0 experts");
 }
 
 TEST_F(Cli, StrictNamesTheOpsThatADeviceDeclines) {

@@ -24,6 +24,7 @@ const std::map<std::string, HalfTolerance> half_tolerance{
     {"embedding", {2.2e-3, "q5_k: scale, zero point and product round"}},
     {"sampling", {0, "indices"}},
     {"dequantize", {1.8e-3, "q5_k: scale, zero point and product round"}},
+    {"add", {1.2e-3, "both parts and the sum round once each"}},
     {"multiply_add", {0, "multiples of 64 stay exact"}},
     {"rmsnorm", {2.6e-3, "five roundings in a row"}},
     {"rope", {2e-3, "two tables and the addition theorem round"}},
