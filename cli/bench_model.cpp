@@ -8,6 +8,7 @@
 #include "cli/bench.h"
 #include "probes/measure/measure.h"
 #include "scheduler/cost/cost.h"
+#include "scheduler/run/pipeline.h"
 
 namespace switchyard::cli {
 namespace {
@@ -64,6 +65,7 @@ struct Test {
   double tokens = 0;
   Spread seconds;
   std::function<scheduler::Limit(const Limits&)> limit;  // the least time this machine could take
+  double predicted = 0;                                  // tokens per second, by the plan; 0: it does not say
 };
 
 double seconds_of(const std::function<void()>& work) {
@@ -87,8 +89,8 @@ double prefill(Engine& engine, std::int64_t n) {
 
 constexpr std::int64_t first_prompt = 8;  // of the first session to decode; each further one has a token more
 
-// n tokens of each of `sessions` sessions, one token of each per step.
-double decode(Engine& engine, std::int64_t n, std::int64_t sessions) {
+// n tokens of each of `sessions` sessions, one token of each per step; in several groups, a step of each in flight.
+double decode(Engine& engine, std::int64_t n, std::int64_t sessions, std::int64_t groups = 1) {
   std::vector<std::unique_ptr<scheduler::Session>> all;
   std::vector<std::int32_t> next;
   for (std::int64_t s = 0; s < sessions; ++s) {
@@ -96,13 +98,30 @@ double decode(Engine& engine, std::int64_t n, std::int64_t sessions) {
     auto logits = check(engine.feed(*all.back(), prompt_of(engine, first_prompt + s), WantLogits::last));
     next.push_back(scheduler::greedy(logits));
   }
+  const auto each = static_cast<std::size_t>((sessions + groups - 1) / groups);
+  const auto step_of = [&](std::size_t group) {
+    scheduler::GroupStep items;
+    for (std::size_t s = group * each; s < std::min((group + 1) * each, all.size()); ++s)
+      items.push_back({all[s].get(), {&next[s], 1}, WantLogits::last});
+    return items;
+  };
+  const auto take = [&](std::size_t group, const scheduler::StepResult& result) {
+    for (std::size_t i = 0; i < result.logits.size(); ++i) next[group * each + i] = scheduler::greedy(result.logits[i]);
+  };
   return seconds_of([&] {
-    for (std::int64_t i = 0; i < n; ++i) {
-      std::vector<scheduler::StepItem> items;
-      for (std::size_t s = 0; s < all.size(); ++s) items.push_back({all[s].get(), {&next[s], 1}, WantLogits::last});
-      auto result = check(engine.step(items));
-      for (std::size_t s = 0; s < all.size(); ++s) next[s] = scheduler::greedy(result.logits[s]);
+    if (groups == 1) {
+      for (std::int64_t i = 0; i < n; ++i) take(0, check(engine.step(step_of(0))));
+      return;
     }
+    std::vector<scheduler::GroupStep> first;
+    for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g) first.push_back(step_of(g));
+    const auto done = check(scheduler::Pipeline::run(
+        engine, std::move(first), [&](std::size_t group, std::int64_t round, const scheduler::StepResult& result) {
+          take(group, result);
+          return round + 1 < n ? step_of(group) : scheduler::GroupStep{};
+        }));
+    for (const auto& group : done.groups)
+      if (group.error) fail(exit_code(*group.error), hal::describe(*group.error));
   });
 }
 
@@ -120,9 +139,14 @@ void bench_model(const BenchArguments& a, const Global& global) {
   chosen.model = a.model;
   chosen.weights = a.weights;
   chosen.seed = a.seed;
-  std::unique_ptr<Engine> engine;
-  const double load = seconds_of(
-      [&] { engine = place(a.placement, fleet, chosen.load(), std::max(a.prompt, a.generate + 64)).engine; });
+  Placed placed;
+  const double load =
+      seconds_of([&] { placed = place(a.placement, fleet, chosen.load(), std::max(a.prompt, a.generate + 64)); });
+  Engine* const engine = placed.engine.get();
+  // A plan for so many sessions says in how many groups.
+  const bool planned =
+      placed.plan && placed.plan->mode == to_string(scheduler::Mode::throughput) && placed.plan->sessions == a.parallel;
+  const std::int64_t groups = planned ? placed.plan->groups : 1;
 
   std::vector<Test> tests;
   auto add = [&](const std::string& name, std::int64_t tokens, std::function<scheduler::Limit(const Limits&)> limit,
@@ -134,22 +158,28 @@ void bench_model(const BenchArguments& a, const Global& global) {
       samples.push_back(once());
     }
     progress(name, 1.0);
-    tests.push_back({name, static_cast<double>(tokens), spread_of(std::move(samples)), std::move(limit)});
+    tests.push_back({name, static_cast<double>(tokens), spread_of(std::move(samples)), std::move(limit), 0});
   };
   const std::string generate = "tg" + std::to_string(a.generate);
   if (a.prompt > 0)
     add(
         "pp" + std::to_string(a.prompt), a.prompt, [&](const Limits& l) { return l.prefill(a.prompt); },
         [&] { return prefill(*engine, a.prompt); });
+  if (a.prompt > 0 && placed.plan && placed.plan->prompt == a.prompt)
+    tests.back().predicted = static_cast<double>(a.prompt) / placed.plan->prefill_seconds;
   if (a.generate > 0)
     add(
         generate, a.generate, [&](const Limits& l) { return l.decode(a.generate, 1, first_prompt); },
         [&] { return decode(*engine, a.generate, 1); });
+  if (a.generate > 0 && placed.plan && placed.plan->step_rows == 1 && placed.plan->groups == 1)
+    tests.back().predicted = 1 / placed.plan->step_seconds;
   if (a.generate > 0 && a.parallel > 1)
     add(
-        generate + "x" + std::to_string(a.parallel), a.generate * a.parallel,
+        generate + "x" + std::to_string(a.parallel) + (groups > 1 ? "/" + std::to_string(groups) : std::string()),
+        a.generate * a.parallel,
         [&](const Limits& l) { return l.decode(a.generate, a.parallel, first_prompt + a.parallel / 2); },
-        [&] { return decode(*engine, a.generate, a.parallel); });
+        [&] { return decode(*engine, a.generate, a.parallel, groups); });
+  if (planned && a.generate > 0 && a.parallel > 1) tests.back().predicted = placed.plan->tokens_per_second;
 
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);  // before the rates are measured, which takes memory that the model does not need
@@ -168,6 +198,7 @@ void bench_model(const BenchArguments& a, const Global& global) {
                          {"min", t.tokens / t.seconds.max},
                          {"max", t.tokens / t.seconds.min},
                          {"samples", samples}}},
+                       {"predicted_tokens_per_second", t.predicted > 0 ? json(t.predicted) : json()},
                        {"percent_of_limit", 100 * limit.seconds / t.seconds.median},
                        {"limit", limit.memory > limit.compute ? "memory" : "compute"}});
   }
@@ -192,9 +223,14 @@ void bench_model(const BenchArguments& a, const Global& global) {
               "median", "min", "max", "of limit", static_cast<long long>(a.repeats));
   for (const json& r : results) {
     const json& t = r["tokens_per_second"];
-    std::printf("%-10s %12.1f %12.1f %12.1f  %8.0f %% (%s)\n", r["test"].get<std::string>().c_str(),
+    std::string text(64, 0);
+    const json& predicted = r["predicted_tokens_per_second"];
+    text.resize(static_cast<std::size_t>(
+        predicted.is_null() ? 0
+                            : std::snprintf(text.data(), text.size(), ", predicted %.1f", predicted.get<double>())));
+    std::printf("%-10s %12.1f %12.1f %12.1f  %8.0f %% (%s)%s\n", r["test"].get<std::string>().c_str(),
                 t["median"].get<double>(), t["min"].get<double>(), t["max"].get<double>(),
-                r["percent_of_limit"].get<double>(), r["limit"].get<std::string>().c_str());
+                r["percent_of_limit"].get<double>(), r["limit"].get<std::string>().c_str(), text.c_str());
   }
 }
 

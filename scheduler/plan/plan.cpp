@@ -273,7 +273,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
   if (known > 0.5 * (prefill ? plan.prefill_seconds : plan.step_seconds)) plan.step_error = off / known;
   plan.groups = a.groups;
   plan.round_seconds = a.rounds ? solved.cost : plan.step_seconds;
-  const std::int64_t tokens = request.mode == Mode::throughput ? request.sessions : 1;
+  const std::int64_t tokens = request.mode == Mode::throughput ? request.sessions * request.rows : 1;
   plan.tokens_per_second = plan.round_seconds > 0 ? static_cast<double>(tokens) / plan.round_seconds : 0;
   plan.objective = solved.cost;
   plan.objective_bound = std::isfinite(solved.bound) ? solved.bound : solved.cost;

@@ -1,8 +1,8 @@
 // Plan: who gets what and why. Made from a machine, a profile and a model's units; kept as JSON ("switchyard.plan/2",
 // sorted keys); bound to model and machine. Every plan made or loaded passes check().
 //
-// What is counted per device: a unit's weights as the device holds them (a copy that several units share, such as a tied
-// embedding and head, once), its state for all sessions at the context, and once per device used: scratch for the
+// What is counted per device: a unit's weights as the device holds them (a copy that several units share, such as a
+// tied embedding and head, once), its state for all sessions at the context, and once per device used: scratch for the
 // largest unit there, and rows and logits that come and go, of the largest step (logits: one row per session).
 #pragma once
 #include <functional>
@@ -53,6 +53,7 @@ struct PlanRequest {
   std::int64_t prompt = 512;  // tokens of the prefill that is predicted
   std::int64_t chunk = 256;   // rows of one prefill step
   Mode mode = Mode::latency;
+  std::int64_t rows = 1;    // throughput: tokens of each session in a step; 1: decode, more: prompts are read
   std::int64_t groups = 0;  // throughput: of sessions in flight at once; 0: the best number
   std::vector<Pin> pins;
   std::string device;   // a door's id: everything there; what it declines goes elsewhere, unless strict

@@ -247,11 +247,12 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
                           const ClaimFunction& claim) {
   HAL_CHECK(supported(request.mode));
   if (request.units.empty()) return hal::Error{hal::Code::invalid_argument, "a plan for a model without units"};
-  if (request.sessions < 1 || request.context < 1 || request.prompt < 1 || request.chunk < 1)
+  if (request.sessions < 1 || request.context < 1 || request.prompt < 1 || request.chunk < 1 || request.rows < 1)
     return hal::Error{hal::Code::invalid_argument, "a plan for " + std::to_string(request.sessions) +
                                                        " sessions, context " + std::to_string(request.context) +
                                                        ", prompt " + std::to_string(request.prompt) + ", chunk " +
-                                                       std::to_string(request.chunk) + ": all must be at least 1"};
+                                                       std::to_string(request.chunk) + ", rows " +
+                                                       std::to_string(request.rows) + ": all must be at least 1"};
   static const kernels::Library library;
   ClaimFunction ask =
       claim ? claim : [](const hal::Info& info, const hal::Segment& s) { return library.claim(s, info); };
@@ -264,8 +265,10 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
   set_rows(machine, p);
   HAL_CHECK(set_pins(request, p));
   const std::int64_t groups = std::max<std::int64_t>(request.groups, 1);
-  const std::int64_t rows = request.mode == Mode::throughput ? (request.sessions + groups - 1) / groups : 1;
-  p.step = {rows, rows, request.context - 1, rows};
+  const bool throughput = request.mode == Mode::throughput;
+  const std::int64_t sequences = throughput ? (request.sessions + groups - 1) / groups : 1;
+  const std::int64_t rows = throughput ? request.rows : 1;
+  p.step = {sequences * rows, sequences, std::max<std::int64_t>(request.context - rows, 0), sequences};
   p.chunk = std::min(request.chunk, request.prompt);
   p.chunks = (request.prompt + p.chunk - 1) / p.chunk;
   const Step prefill{p.chunk, 1, p.chunk * (p.chunks - 1) / 2, 1};  // the middle of the prompt
@@ -289,12 +292,12 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
       const bool one_sequence =
           std::any_of(claim.groups.begin(), claim.groups.end(), [](const hal::Group& g) { return g.fixed_shapes; });
       Step step = p.step;
-      if (one_sequence) step.rows = step.sequences = step.logits = 1;
+      if (one_sequence) step = {rows, 1, step.past, 1};
       auto decode = cost.unit(info.id, unit.segment, step), whole = cost.unit(info.id, unit.segment, prefill);
       if (decode && whole) {
         any_measured = true;
         place.decode = *decode;
-        if (one_sequence) place.decode.seconds *= static_cast<double>(rows);
+        if (one_sequence) place.decode.seconds *= static_cast<double>(sequences);
         place.prefill = *whole;
         place.prefill.seconds *= static_cast<double>(p.chunks);
       } else {

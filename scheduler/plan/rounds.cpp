@@ -3,8 +3,10 @@
 // bisection, and a length that provably has no placement is a lower bound.
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "scheduler/plan/problem.h"
+#include "scheduler/simulate/simulate.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -34,6 +36,25 @@ Load load_of(const Chain& c, const Placement& x, const Factors& slower, std::int
   for (double s : mine) load.round = std::max(load.round, static_cast<double>(groups) * s);
   for (double s : mine) load.busy.push_back(static_cast<double>(groups) * s / load.round);
   return load;
+}
+
+// Seconds of a round as the pipeline runs it, device by device in its order: a little more than what the busiest takes.
+double period_of(const Chain& c, const Placement& x, const Factors& slower, std::int64_t groups) {
+  std::vector<SimulatedStage> stages;
+  std::size_t at = c.host();
+  const auto each = static_cast<std::size_t>(groups);
+  for (std::size_t u = 0; u < x.size(); ++u) {
+    const Option& o = c.units[u][x[u]];
+    const double move = c.move(u, at, o.place);
+    if (o.place != at) stages.push_back({o.place, std::vector<double>(each, 0), std::vector<double>(each, move)});
+    for (double& t : stages.back().compute) t += o.cost * slower[u][x[u]];
+    at = o.place;
+  }
+  for (double& t : stages.back().compute) t += c.move(x.size(), at, c.host());
+  std::map<std::size_t, std::size_t> numbers;  // of the devices that are used
+  for (SimulatedStage& s : stages) s.device = numbers.try_emplace(s.device, numbers.size()).first->second;
+  const auto period = steady_period(stages, each);
+  return period ? *period : load_of(c, x, slower, groups).round;
 }
 
 Chain timed(const Chain& c, const Factors& slower) {
@@ -137,36 +158,51 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
   const double bound = best.solved.bound;  // none slows the others down: still a bound
   Placement first = std::move(best.solved.placement);
   best.solved.cost = never;
-  // A placement as its devices slow each other down, kept if it is the best so far.
-  const auto consider = [&](const Placement& x) {
+  // As a placement's devices slow each other down; kept if it is better than `than`.
+  const auto consider = [&](const Placement& x, Rounds& than) {
     Factors mine = slower;
     for (int settle = 0; settle < 3; ++settle) mine = beside(load_of(c, x, mine, groups).busy);
     const Load load = load_of(c, x, mine, groups);
-    if (load.round >= best.solved.cost * (1 - 1e-9)) return false;
-    best.solved.placement = x;
-    best.solved.cost = load.round;
-    best.step = load.step;
-    best.slower = std::move(mine);
+    if (load.round * (1 + 1e-9) >= than.solved.cost) return false;
+    const double round = std::max(load.round, period_of(c, x, mine, groups));
+    if (round * (1 + 1e-9) >= than.solved.cost) return false;
+    than.solved.placement = x;
+    than.solved.cost = round;
+    than.step = load.step;
+    than.slower = std::move(mine);
     return true;
   };
   const auto try_with = [&](const Factors& mine) {
     const ChainResult other = bisect(c, mine, groups, request.effort / 4);
-    return other.fits && consider(other.placement);
+    return other.fits && consider(other.placement, best);
   };
-  consider(first);
-  if (best.slower == slower) return {std::move(best.solved), best.step, std::move(best.slower)};
+  consider(first, best);
   // What is best depends on who works beside whom, and that on the placement: begun from each pair of devices that both
   // work all the time, then from what the best one so far keeps busy.
-  std::vector<double> busy(c.places, 0);
-  for (std::size_t d = 0; d < c.places; ++d)
-    for (std::size_t e = 0; e < d; ++e) {
-      busy[d] = busy[e] = 1;
-      try_with(beside(busy));
-      busy[d] = busy[e] = 0;
+  if (best.slower != slower) {
+    std::vector<double> busy(c.places, 0);
+    for (std::size_t d = 0; d < c.places; ++d)
+      for (std::size_t e = 0; e < d; ++e) {
+        busy[d] = busy[e] = 1;
+        try_with(beside(busy));
+        busy[d] = busy[e] = 0;
+      }
+    for (int i = 0; i < tries && try_with(best.slower); ++i) {
     }
-  for (int i = 0; i < tries && try_with(best.slower); ++i) {
   }
-  // And by moving one unit or a few neighbours, each try as its devices slow each other down.
+  // In two parts, one after the other.
+  Rounds two;
+  two.solved.cost = never;
+  for (std::size_t d = 0; d < c.places; ++d)
+    for (std::size_t e = 0; e < c.places; ++e)
+      for (std::size_t cut = 1; d != e && cut < c.units.size(); ++cut) {
+        Placement x;
+        for (std::size_t u = 0; u < c.units.size(); ++u)
+          if (auto option = posed.option_on(u, u < cut ? d : e)) x.push_back(*option);
+        if (x.size() == c.units.size() && fits(c, x)) consider(x, two);
+      }
+  if (two.solved.cost < best.solved.cost) best = two;
+  // By moving one unit or a few neighbours.
   for (bool better = true; better;) {
     better = false;
     for (std::size_t u = 0; u < c.units.size(); ++u)
@@ -178,17 +214,20 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
           if (x[v] == *option) continue;
           x[v] = *option;
           const bool hopeful = load_of(c, x, best.slower, groups).round < best.solved.cost * 1.05;
-          if (hopeful && fits(c, x)) better = consider(x) || better;
+          if (hopeful && fits(c, x)) better = consider(x, best) || better;
         }
       }
   }
+  // Each part more is another hand-over that may come late: more than two must be worth it.
+  if (two.solved.cost <= best.solved.cost * (1 + simple_enough)) best = std::move(two);
+  best.solved.fits = true;
   best.solved.bound = bound;
   best.solved.optimal = bound >= best.solved.cost * (1 - 1e-9);
   return best;
 }
 
 double round_of(const Posed& posed, const Placement& x, const Rounds& as, std::int64_t groups) {
-  return load_of(posed.chain, x, as.slower, groups).round;
+  return period_of(posed.chain, x, as.slower, groups);
 }
 
 }  // namespace switchyard::scheduler

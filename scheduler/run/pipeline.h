@@ -44,8 +44,8 @@ class Pipeline {
   // A job that fails ends its group with the error and leaves the group's sessions stale, as a failed Engine::step
   // does; so does a next step that is refused (as Engine::step would, or for a session that is not in the group's first
   // step), but its sessions stay as they are. The other groups go on: what a lost device does to them, they find out
-  // themselves. invalid_argument: a first step that is refused, or a session in two of them; nothing has run. unsupported:
-  // an engine that shares experts between devices or reports routing.
+  // themselves. invalid_argument: a first step that is refused, or a session in two of them; nothing has run.
+  // unsupported: an engine that shares experts between devices or reports routing.
   static hal::Result<PipelineResult> run(Engine& engine, std::vector<GroupStep> first, const NextStep& next,
                                          bool want_jobs = false);
 

@@ -3,14 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "scheduler/cost/cost.h"
+#include "scheduler/simulate/simulate.h"
 #include "tests/support/planning.h"
 
 namespace switchyard::scheduler {
 namespace {
 
-constexpr double close = 1.005;
+// The order of the jobs of several parts is searched, not solved; a plan in two parts may be this much longer, too.
+constexpr double close = 1.03;
 
 struct Case {
   test::Place at = test::place("two-cards");
@@ -42,11 +45,14 @@ double round_of(const Case& c, CostModel& cost, const std::vector<std::size_t>& 
   const std::int64_t rows = c.request.sessions / groups;
   const probes::Step step{rows, rows, c.request.context - 1, rows};
   std::vector<double> busy(c.ids.size(), 0);
+  const auto n = static_cast<std::size_t>(groups);
   double round = 0;
+  std::vector<SimulatedStage> stages;
   for (int settle = 0; settle < 4; ++settle) {
     std::vector<double> mine(c.ids.size(), 0);
     double all = 0;
     std::string at;
+    stages.clear();
     for (std::size_t u = 0; u < x.size(); ++u) {
       const auto& unit = c.request.units[u];
       double slower = 1;
@@ -56,15 +62,22 @@ double round_of(const Case& c, CostModel& cost, const std::vector<std::size_t>& 
       const double t =
           cost.move(at, c.ids[x[u]], bytes).seconds + slower * cost.unit(c.ids[x[u]], unit.segment, step)->seconds;
       mine[x[u]] += t;
+      if (at != c.ids[x[u]]) stages.push_back({x[u], std::vector<double>(n, 0), {}});
+      for (double& s : stages.back().compute) s += t;
       all += t;
       at = c.ids[x[u]];
     }
     all += cost.move(at, "", 4.0 * 1024 * static_cast<double>(rows)).seconds;
+    if (!stages.empty())
+      stages.back().compute.assign(
+          n, stages.back().compute[0] + cost.move(at, "", 4.0 * 1024 * static_cast<double>(rows)).seconds);
     round = std::max(all, static_cast<double>(groups) * *std::max_element(mine.begin(), mine.end()));
     for (std::size_t e = 0; e < busy.size(); ++e)
       busy[e] = groups > 1 ? static_cast<double>(groups) * mine[e] / round : 0;
   }
-  return round;
+  std::map<std::size_t, std::size_t> numbers;
+  for (SimulatedStage& s : stages) s.device = numbers.try_emplace(s.device, numbers.size()).first->second;
+  return groups > 1 ? *steady_period(stages, n) : round;
 }
 
 // The shortest round of all placements and numbers of groups.
@@ -87,7 +100,7 @@ TEST(Rounds, AsShortAsTheBestOfAllPlacements) {
     const auto [round, groups] = shortest(c, cost);
     const auto plan = make_plan(c.at.machine, c.at.profile, c.request, test::take_all);
     ASSERT_TRUE(plan) << hal::describe(plan.error());
-    EXPECT_LE(plan->round_seconds, round * close * (1 + simple_enough)) << "seed " << seed;
+    EXPECT_LE(plan->round_seconds, round * close) << "seed " << seed;
     EXPECT_GE(plan->round_seconds, round * (1 - 1e-9)) << "seed " << seed;
     EXPECT_LE(plan->objective_bound, round * (1 + 1e-9)) << "seed " << seed;
     EXPECT_DOUBLE_EQ(plan->tokens_per_second, 4 / plan->round_seconds);
@@ -120,7 +133,8 @@ TEST(Rounds, ContentionIsCountedAndTheBoundHolds) {
     worst = std::max(worst, plan->round_seconds / round);
     sum += plan->round_seconds / round;
   }
-  // Who works beside whom is searched, not solved; devices that slow each other down by up to 1.8 times are a hard case.
+  // Who works beside whom is searched, not solved; devices that slow each other down by up to 1.8 times are a hard
+  // case.
   EXPECT_LT(worst, 1.15);
   EXPECT_LT(sum / 20, 1.02);
 }
