@@ -201,23 +201,28 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
           if (auto option = posed.option_on(u, u < cut ? d : e)) x.push_back(*option);
         if (x.size() == c.units.size() && fits(c, x)) consider(x, two);
       }
-  if (two.solved.cost < best.solved.cost) best = two;
-  // By moving one unit or a few neighbours.
-  for (bool better = true; better;) {
-    better = false;
-    for (std::size_t u = 0; u < c.units.size(); ++u)
-      for (std::size_t d = 0; d < c.places; ++d) {
-        Placement x = best.solved.placement;
-        for (std::size_t v = u; v < std::min(u + most_moved, c.units.size()); ++v) {
-          const auto option = posed.option_on(v, d);
-          if (!option) break;
-          if (x[v] == *option) continue;
-          x[v] = *option;
-          const bool hopeful = load_of(c, x, best.slower, groups).round < best.solved.cost * 1.05;
-          if (hopeful && fits(c, x)) better = consider(x, best) || better;
+  // By moving one unit or a few neighbours, from either.
+  const auto improve = [&](Rounds from) {
+    for (bool better = true; better;) {
+      better = false;
+      for (std::size_t u = 0; u < c.units.size(); ++u)
+        for (std::size_t d = 0; d < c.places; ++d) {
+          Placement x = from.solved.placement;
+          for (std::size_t v = u; v < std::min(u + most_moved, c.units.size()); ++v) {
+            const auto option = posed.option_on(v, d);
+            if (!option) break;
+            if (x[v] == *option) continue;
+            x[v] = *option;
+            const bool hopeful = load_of(c, x, from.slower, groups).round < from.solved.cost * 1.05;
+            if (hopeful && fits(c, x)) better = consider(x, from) || better;
+          }
         }
-      }
-  }
+    }
+    return from;
+  };
+  best = improve(std::move(best));
+  if (two.solved.cost < never)
+    if (Rounds other = improve(two); other.solved.cost < best.solved.cost) best = std::move(other);
   // Each part more is another hand-over that may come late: more than two must be worth it.
   if (two.solved.cost <= best.solved.cost * (1 + simple_enough)) best = std::move(two);
   best.solved.fits = true;

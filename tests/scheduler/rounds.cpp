@@ -12,8 +12,8 @@
 namespace switchyard::scheduler {
 namespace {
 
-// The order of the jobs of several parts is searched, not solved; a plan in two parts may be this much longer, too.
-constexpr double close = 1.03;
+// The order of the jobs of several parts is searched, not solved, and a plan in two parts may be 1 % longer.
+constexpr double most = 1.05, mostly = 1.015;
 
 struct Case {
   test::Place at = test::place("two-cards");
@@ -93,14 +93,15 @@ std::pair<double, std::int64_t> shortest(const Case& c, CostModel& cost) {
 }
 
 TEST(Rounds, AsShortAsTheBestOfAllPlacements) {
-  int several = 0, spread = 0;
+  int several = 0, spread = 0, as_short = 0;
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     const Case c = make_case(seed, 1);
     CostModel cost(c.at.profile);
     const auto [round, groups] = shortest(c, cost);
     const auto plan = make_plan(c.at.machine, c.at.profile, c.request, test::take_all);
     ASSERT_TRUE(plan) << hal::describe(plan.error());
-    EXPECT_LE(plan->round_seconds, round * close) << "seed " << seed;
+    EXPECT_LE(plan->round_seconds, round * most) << "seed " << seed;
+    as_short += plan->round_seconds <= round * mostly;
     EXPECT_GE(plan->round_seconds, round * (1 - 1e-9)) << "seed " << seed;
     EXPECT_LE(plan->objective_bound, round * (1 + 1e-9)) << "seed " << seed;
     EXPECT_DOUBLE_EQ(plan->tokens_per_second, 4 / plan->round_seconds);
@@ -113,6 +114,7 @@ TEST(Rounds, AsShortAsTheBestOfAllPlacements) {
     EXPECT_EQ(again->groups, plan->groups);
     EXPECT_EQ(again->round_seconds, plan->round_seconds);
   }
+  EXPECT_GE(as_short, 18);
   EXPECT_GT(several, 5);
   EXPECT_GT(spread, 5);
 }
