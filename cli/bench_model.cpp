@@ -98,15 +98,16 @@ double decode(Engine& engine, std::int64_t n, std::int64_t sessions, std::int64_
     auto logits = check(engine.feed(*all.back(), prompt_of(engine, first_prompt + s), WantLogits::last));
     next.push_back(scheduler::greedy(logits));
   }
-  const auto each = static_cast<std::size_t>((sessions + groups - 1) / groups);
+  const auto begin_of = [&](std::size_t group) { return group * all.size() / static_cast<std::size_t>(groups); };
   const auto step_of = [&](std::size_t group) {
     scheduler::GroupStep items;
-    for (std::size_t s = group * each; s < std::min((group + 1) * each, all.size()); ++s)
+    for (std::size_t s = begin_of(group); s < begin_of(group + 1); ++s)
       items.push_back({all[s].get(), {&next[s], 1}, WantLogits::last});
     return items;
   };
   const auto take = [&](std::size_t group, const scheduler::StepResult& result) {
-    for (std::size_t i = 0; i < result.logits.size(); ++i) next[group * each + i] = scheduler::greedy(result.logits[i]);
+    for (std::size_t i = 0; i < result.logits.size(); ++i)
+      next[begin_of(group) + i] = scheduler::greedy(result.logits[i]);
   };
   return seconds_of([&] {
     if (groups == 1) {

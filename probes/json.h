@@ -31,7 +31,7 @@ hal::Result<T> parse(std::string_view text, std::string_view schema, const std::
     if (found != schema)
       return hal::Error{hal::Code::io, what + ": schema is " + found + ", this build reads " + std::string(schema)};
     return read(j);
-  } catch (const Json::exception& e) {
+  } catch (const std::exception& e) {
     return hal::Error{hal::Code::io, what + ": " + e.what()};
   }
 }

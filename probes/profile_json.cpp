@@ -6,13 +6,24 @@ namespace {
 
 constexpr std::string_view schema = "switchyard.profile/2";
 
+// A time, rate or factor that plans may rest on.
+double sane(const Json& j, const char* key, double least = 0) {
+  constexpr double most = 1e18;
+  const double v = j.at(key);
+  if (!(v >= least && v <= most))
+    throw std::runtime_error(std::string(key) + " is " + Json(v).dump() + ", expected a number from " +
+                             Json(least).dump() + " to 1e18");
+  return v;
+}
+
 Json write(const Stat& s) {
   return {{"median", s.median}, {"min", s.min},         {"max", s.max},
           {"spread", s.spread}, {"samples", s.samples}, {"runs", s.runs},
           {"warmup", s.warmup}, {"noisy", s.noisy()},   {"how", "measured"}};
 }
 Stat read_stat(const Json& j) {
-  return {j.at("median"), j.at("min"), j.at("max"), j.at("spread"), j.at("samples"), j.at("runs"), j.at("warmup")};
+  return {sane(j, "median"), sane(j, "min"), sane(j, "max"), sane(j, "spread"),
+          j.at("samples"),   j.at("runs"),   j.at("warmup")};
 }
 
 Json write(const CopyCurve& c) {
@@ -27,7 +38,7 @@ CopyCurve read_curve(const Json& j) {
 }
 
 Json write(const Rate& r) { return {{"per_second", r.per_second}, {"seconds", write(r.seconds)}, {"with", r.with}}; }
-Rate read_rate(const Json& j) { return {j.at("per_second"), read_stat(j.at("seconds")), j.at("with")}; }
+Rate read_rate(const Json& j) { return {sane(j, "per_second"), read_stat(j.at("seconds")), j.at("with")}; }
 
 using kernels::Products;
 
@@ -137,7 +148,7 @@ hal::Result<Profile> profile_from_json(std::string_view text) {
     for (const Json& l : j.at("links"))
       p.links.push_back({l.at("from"), l.at("to"), l.at("path"), read_curve(l.at("copies"))});
     for (const Json& c : j.value("contention", Json::array()))
-      p.contention.push_back({c.at("device"), c.at("beside"), c.at("reads"), c.at("arithmetic")});
+      p.contention.push_back({c.at("device"), c.at("beside"), sane(c, "reads", 1), sane(c, "arithmetic", 1)});
     return p;
   });
 }

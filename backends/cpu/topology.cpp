@@ -61,6 +61,20 @@ hal::Result<std::vector<int>> asked_cpus() {
                                                          std::to_string(there - 1) + ", such as 0,2-3"};
     for (int i = first; i <= last; ++i) cpus.push_back(i);
   }
+  std::sort(cpus.begin(), cpus.end());
+  cpus.erase(std::unique(cpus.begin(), cpus.end()), cpus.end());
+  // A control group may leave out some of them: only trying tells.
+  cpu_set_t before, wanted, got;
+  CPU_ZERO(&wanted);
+  for (int cpu : cpus)
+    if (cpu < CPU_SETSIZE) CPU_SET(cpu, &wanted);
+  const bool read = sched_getaffinity(0, sizeof before, &before) == 0;
+  const bool usable = read && sched_setaffinity(0, sizeof wanted, &wanted) == 0 &&
+                      sched_getaffinity(0, sizeof got, &got) == 0 && CPU_EQUAL(&wanted, &got);
+  if (read) sched_setaffinity(0, sizeof before, &before);
+  if (!usable)
+    return hal::Error{hal::Code::invalid_argument, std::string("SWITCHYARD_CPU_CORES is \"") + set +
+                                                       "\": this process may not use all of these CPUs"};
   return cpus;
 }
 

@@ -155,7 +155,9 @@ Estimate CostModel::estimate(const DeviceProfile& d, const hal::Segment& segment
     const probes::OpEntry* nearest = nullptr;
     double best = 0;
     for (const probes::OpEntry& o : d.ops) {
-      if (o.op != w.op || o.weights != w.weights || o.products != w.products || roofline(d, o) <= 0) continue;
+      if (o.op != w.op || o.weights != w.weights || o.products != w.products || roofline(d, o) <= 0 ||
+          o.seconds.median <= 0)
+        continue;
       double rows = log2_distance(w.rows, static_cast<double>(o.rows)), bytes = log2_distance(w.bytes, o.bytes);
       double far = 4 * rows * rows + bytes * bytes;
       if (!nearest || far < best) nearest = &o, best = far;
@@ -170,7 +172,7 @@ Estimate CostModel::estimate(const DeviceProfile& d, const hal::Segment& segment
     off += t * stray(d, nearest);
     seconds += t;
   }
-  const std::optional<double> known_error = d.ops.empty() ? std::nullopt : std::optional(off / seconds);
+  const std::optional<double> known_error = d.ops.empty() || seconds <= 0 ? std::nullopt : std::optional(off / seconds);
   if (by_ops > seconds / 2)
     return {seconds, How::ops,
             missing ? std::to_string(missing) + " of " + std::to_string(work.size()) + " ops by roofline" : "",

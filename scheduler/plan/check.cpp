@@ -37,7 +37,9 @@ hal::Status check(const Plan& plan, const probes::Machine& machine, const probes
     return wrong("has " + std::to_string(plan.groups) + " groups of " + std::to_string(plan.sessions) +
                  " sessions: from 1 to one per session are possible");
   CostModel cost(profile);
-  HAL_TRY(Problem p, pose(machine, cost, request, claim));
+  PlanRequest as = request;
+  as.groups = plan.groups;
+  HAL_TRY(Problem p, pose(machine, cost, as, claim));
   std::map<std::string, hal::Bytes> rows;
   std::set<std::string> used;
   std::set<std::size_t> copied;

@@ -174,14 +174,24 @@ hal::Result<Answer> answer(const probes::Machine& machine, CostModel& cost, cons
   return a;
 }
 
+// Rows or sequences of a step that no engine would take.
+bool too_large(const PlanRequest& request, std::int64_t groups) {
+  const std::int64_t sequences = (request.sessions + groups - 1) / groups;
+  return sequences > request.max_sequences || sequences * request.rows > request.chunk;
+}
+
 // One step of all sessions, or groups of equal size: more of them where that pays.
 hal::Result<Answer> best_grouping(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
                                   const ClaimFunction& claim) {
-  HAL_TRY(Answer best, answer(machine, cost, request, claim));
+  std::int64_t fewest = 1;  // that keep a step within its limits
+  while (fewest < request.sessions && (request.sessions % fewest || too_large(request, fewest))) ++fewest;
+  PlanRequest other = request;
+  other.groups = fewest;
+  HAL_TRY(Answer best, answer(machine, cost, other, claim));
   double bound = best.solved.bound;
-  for (std::int64_t groups = 2; best.solved.fits && groups <= std::min(request.sessions, most_groups); ++groups) {
+  for (std::int64_t groups = fewest + 1; best.solved.fits && groups <= std::min(request.sessions, most_groups);
+       ++groups) {
     if (request.sessions % groups) continue;
-    PlanRequest other = request;
     other.groups = groups;
     HAL_TRY(Answer next, answer(machine, cost, other, claim));
     bound = std::min(bound, next.solved.bound);
@@ -202,8 +212,16 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
                                                        std::to_string(request.sessions) + " sessions, mode " +
                                                        to_string(request.mode) +
                                                        ": groups are for the mode throughput, at most one per session"};
-  CostModel cost(profile);
   const bool choose = request.mode == Mode::throughput && request.groups == 0;
+  if (request.mode == Mode::throughput && too_large(request, choose ? std::max<std::int64_t>(request.sessions, 1)
+                                                                    : std::max<std::int64_t>(request.groups, 1)))
+    return hal::Error{hal::Code::invalid_argument, "a step of " + std::to_string(request.sessions) + " sessions with " +
+                                                       std::to_string(request.rows) + " rows each, in " +
+                                                       std::to_string(std::max<std::int64_t>(request.groups, 1)) +
+                                                       " groups: a step has at most " + std::to_string(request.chunk) +
+                                                       " rows of " + std::to_string(request.max_sequences) +
+                                                       " sessions; ask for more groups or fewer rows"};
+  CostModel cost(profile);
   HAL_TRY(const Answer a,
           choose ? best_grouping(machine, cost, request, claim) : answer(machine, cost, request, claim));
   const Problem& p = a.problem;

@@ -50,11 +50,13 @@ struct PlanRequest {
   std::int64_t context =
       4096;  // tokens of every session that memory is kept for; decode steps are costed at the full context
   std::int64_t sessions = 1;
-  std::int64_t prompt = 512;  // tokens of the prefill that is predicted
-  std::int64_t chunk = 256;   // rows of one prefill step
+  std::int64_t prompt = 512;        // tokens of the prefill that is predicted
+  std::int64_t chunk = 256;         // rows of one prefill step, and the most of any step
+  std::int64_t max_sequences = 32;  // the most of any step
   Mode mode = Mode::latency;
-  std::int64_t rows = 1;    // throughput: tokens of each session in a step; 1: decode, more: prompts are read
-  std::int64_t groups = 0;  // throughput: of sessions in flight at once; 0: the best number
+  std::int64_t rows = 1;  // throughput: tokens of each session in a step; 1: decode, more: prompts are read
+  std::int64_t groups =
+      0;  // throughput: of as many sessions each, in flight at once; 0: the best number of equal groups
   std::vector<Pin> pins;
   std::string device;   // a door's id: everything there; what it declines goes elsewhere, unless strict
   bool strict = false;  // with `device` or pins: fail with every op, shape and reason instead
@@ -120,6 +122,9 @@ struct Plan {
 
   std::vector<std::string> devices() const;  // one per unit
 };
+
+// A device that takes fixed shapes runs steps in pieces of so many rows, or of one.
+inline constexpr std::int64_t bucket_rows = 64;
 
 // A plan on one device is preferred to one on several that is better by no more than this share: measurements are not
 // that exact. Such a plan is not called optimal; its gap is shown.

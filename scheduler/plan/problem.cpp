@@ -73,7 +73,9 @@ void share_copies(const Holdings& holds, Problem& p) {
     for (std::size_t u = 0; u < holds.size(); ++u)
       for (const hal::Holding& h : holds[u][d])
         if (auto& of = users[{h.key, h.layout}]; h.key && (of.empty() || of.back() != u)) of.push_back(u);
-    for (const auto& [id, units] : users) {
+    for (const auto& user : users) {
+      const auto& id = user.first;  // clang 14 captures no structured binding
+      const auto& units = user.second;
       if (units.size() < 2 || p.devices.size() + p.copies.size() >= 64) continue;
       const auto same = [&](const hal::Holding& h) { return h.key == id.first && h.layout == id.second; };
       const auto& first = holds[units.front()][d];
@@ -88,36 +90,44 @@ void share_copies(const Holdings& holds, Problem& p) {
 }
 
 // What an engine takes of a device once, whatever lies there: scratch for its largest unit, and for the rows between
-// units of a program; buffers for the rows (and logits) that come and go, of the largest step; and the step's tables,
-// which each part of the chain has for itself, so at most one per unit.
+// units of a program; buffers for the rows (and logits) that come and go, of the largest step, and the step's tables,
+// which each part of the chain has for itself, so at most one per unit. Of several groups in flight each has its own.
 void set_fixed(const PlanRequest& request, Problem& p) {
-  const std::vector<std::int64_t> dims{request.chunk, request.sessions, request.sessions};
-  p.fixed.assign(p.devices.size(), 0);
+  const std::int64_t groups = std::max<std::int64_t>(request.groups, 1);
+  const std::vector<std::int64_t> largest{request.chunk, std::min(request.sessions, request.max_sequences),
+                                          request.sessions},
+      bucket{bucket_rows, 1, bucket_rows}, at_least{std::max(request.chunk, bucket_rows), largest[1], largest[2]};
   hal::Bytes tables = 0;
   for (const Unit& unit : request.units) {
     hal::Bytes of = 0;
     for (auto v : unit.segment.inputs)
-      if (const hal::Tensor& t = unit.segment.values[v]; t.dtype == hal::DType::i32) of += hal::tensor_bytes(t, dims);
+      if (const hal::Tensor& t = unit.segment.values[v]; t.dtype == hal::DType::i32)
+        of += hal::tensor_bytes(t, largest);
     tables = std::max(tables, of);
   }
   constexpr hal::Bytes gaps = 1024;  // between tables
   tables += static_cast<hal::Bytes>(request.chunk) * 12 + gaps;
+  p.fixed.assign(p.devices.size(), 0);
   for (std::size_t d = 0; d < p.devices.size(); ++d) {
-    hal::Bytes scratch = 0, rows_in = 0, rows_out = 0, logits = 0;
+    hal::Bytes scratch = 0, rows_in = 0, rows_out = 0, logits = 0, piece = 0;
     for (std::size_t u = 0; u < p.places.size(); ++u) {
-      if (!p.places[u][d].possible) continue;
+      const Place& place = p.places[u][d];
+      if (!place.possible) continue;
       const hal::Segment& s = request.units[u].segment;
+      const auto& dims = place.fixed_shapes ? at_least : largest;
       hal::Bytes in = 0, out = 0;
       for (auto v : s.inputs) in += hal::tensor_bytes(s.values[v], dims);
       for (auto v : s.outputs) {
         const hal::Bytes bytes = hal::tensor_bytes(s.values[v], dims);
         (s.values[v].shape[0].symbol == kernels::sym_logits ? logits : out) += bytes;
+        if (place.fixed_shapes) piece = std::max(piece, hal::tensor_bytes(s.values[v], bucket));
       }
-      scratch = std::max(scratch, p.places[u][d].scratch + in + out);
+      scratch = std::max(scratch, place.scratch + in + out);
       rows_in = std::max(rows_in, in);
       rows_out = std::max(rows_out, out);
     }
-    p.fixed[d] = scratch + rows_in + rows_out + logits + tables * request.units.size();
+    p.fixed[d] = scratch + rows_in + static_cast<hal::Bytes>(groups) * (rows_out + tables * request.units.size()) +
+                 logits + piece;
   }
 }
 
@@ -292,12 +302,12 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
       const bool one_sequence =
           std::any_of(claim.groups.begin(), claim.groups.end(), [](const hal::Group& g) { return g.fixed_shapes; });
       Step step = p.step;
-      if (one_sequence) step = {rows, 1, step.past, 1};
+      if (place.fixed_shapes) step = {rows, 1, step.past, 1};
       auto decode = cost.unit(info.id, unit.segment, step), whole = cost.unit(info.id, unit.segment, prefill);
       if (decode && whole) {
         any_measured = true;
         place.decode = *decode;
-        if (one_sequence) place.decode.seconds *= static_cast<double>(sequences);
+        if (place.fixed_shapes) place.decode.seconds *= static_cast<double>(sequences);
         place.prefill = *whole;
         place.prefill.seconds *= static_cast<double>(p.chunks);
       } else {

@@ -8,6 +8,7 @@ namespace switchyard::scheduler {
 
 struct Place {  // of a unit on a device
   bool possible = false;
+  bool fixed_shapes = false;  // it runs one sequence at a time
   std::vector<Refusal> refusals;
   Estimate decode, prefill;           // of one step; of the whole prompt
   hal::Bytes bytes = 0, scratch = 0;  // bytes: without those of shared copies

@@ -154,6 +154,7 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
   };
   Rounds best;
   best.solved = bisect(c, slower, groups, request.effort);
+  best.slower = slower;
   if (!best.solved.fits) return best;
   const double bound = best.solved.bound;  // none slows the others down: still a bound
   Placement first = std::move(best.solved.placement);

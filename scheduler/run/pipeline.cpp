@@ -13,10 +13,22 @@ Result<PipelineResult> Pipeline::run(Engine& engine, std::vector<GroupStep> firs
   Pipeline p(engine);
   HAL_CHECK(p.open(std::move(first)));
   if (want_jobs) p.result_.jobs.resize(engine.devices_.size());
+  std::optional<Error> failed;
   {
     std::vector<std::jthread> threads;
-    for (std::size_t d = 0; d < engine.devices_.size(); ++d) threads.emplace_back([&p, d] { p.work(d); });
-    p.serve(next);
+    try {
+      for (std::size_t d = 0; d < engine.devices_.size(); ++d) threads.emplace_back([&p, d] { p.work(d); });
+    } catch (const std::system_error& e) {  // those that did start have nothing to do
+      const std::lock_guard lock(p.mutex_);
+      for (Group& g : p.groups_) g.ended = true;
+      p.changed_.notify_all();
+      failed = Error{Code::unavailable, std::string("pipeline: no thread for every device: ") + e.what()};
+    }
+    if (!failed) p.serve(next);
+  }
+  if (failed) {
+    for (const Group& g : p.groups_) Engine::end_step(g.step, false);
+    return *failed;
   }
   for (const Group& g : p.groups_) p.result_.groups.push_back({g.done, g.error});
   return std::move(p.result_);

@@ -25,6 +25,7 @@ PlanRequest request_for(const models::Model& model, const StageOptions& options)
   request.units = units_of(model, options);
   request.context = options.context;
   request.chunk = options.max_rows;
+  request.max_sequences = options.max_sequences;
   return request;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "scheduler/plan/plan.h"
+
 namespace switchyard::scheduler {
 namespace {
 
@@ -9,8 +11,6 @@ using namespace hal;
 using models::Binding;
 using Role = models::Binding::Role;
 
-constexpr std::int64_t fixed_rows =
-    64;  // the prefill bucket of a device that takes fixed shapes; the other bucket is 1
 constexpr std::int64_t first_slots = 4, first_pages = 8;
 
 bool is_page(Role role) { return role == Role::k_pages || role == Role::v_pages; }
@@ -285,8 +285,8 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
     for (std::size_t s = 0; s < step.sequences.size(); ++s) {
       const kernels::Sequence& t = step.sequences[s].table;
       for (std::int64_t done = 0; done < t.rows;) {
-        std::int64_t n = std::min<std::int64_t>(t.rows - done, fixed_rows);
-        pieces.push_back({t.row_begin + done, n, n == 1 ? 1 : fixed_rows, static_cast<std::int64_t>(s)});
+        std::int64_t n = std::min<std::int64_t>(t.rows - done, bucket_rows);
+        pieces.push_back({t.row_begin + done, n, n == 1 ? 1 : bucket_rows, static_cast<std::int64_t>(s)});
         done += n;
       }
     }
@@ -295,8 +295,8 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
   const Bytes row_bytes = static_cast<Bytes>(model_.config.hidden) * 4,
               logit_bytes = static_cast<Bytes>(model_.config.vocab) * 4;
   const Bytes align = std::max<Bytes>(device().info().limits.align, 4);
-  const auto padded = static_cast<Bytes>(fixed_ ? fixed_rows : rows);
-  const Bytes tables = static_cast<Bytes>(std::max(rows, fixed_rows)) * 12 +
+  const auto padded = static_cast<Bytes>(fixed_ ? bucket_rows : rows);
+  const Bytes tables = static_cast<Bytes>(std::max(rows, bucket_rows)) * 12 +
                        static_cast<Bytes>(step.sequences.size()) * 4 *
                            static_cast<Bytes>(kernels::Sequence::width + step_shape(options_).pages_per_sequence) +
                        5 * align + 64;
@@ -307,7 +307,7 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
       shared_->reserve(in, row_bytes * std::max<Bytes>(padded, static_cast<Bytes>(rows)), Memory::device, "hidden in"));
   const Bytes wanted = static_cast<Bytes>(step.logit_rows.size());
   if (!has_head_)
-    HAL_CHECK(shared_->reserve(out, row_bytes * (static_cast<Bytes>(rows) + padded), Memory::device, "hidden out"));
+    HAL_CHECK(shared_->reserve(out, row_bytes * static_cast<Bytes>(rows), Memory::device, "hidden out"));
   else
     HAL_CHECK(shared_->reserve(logits, logit_bytes * std::max<Bytes>(wanted, 1), Memory::readback, "logits"));
 
