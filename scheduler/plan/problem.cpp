@@ -82,7 +82,7 @@ void share_copies(const Holdings& holds, Problem& p) {
         p.places[u][d].bytes -= bytes;
         p.places[u][d].copies.push_back(p.copies.size());
       }
-      p.copies.push_back({d, bytes});
+      p.copies.push_back({d, bytes, id.first});
     }
   }
 }
@@ -174,6 +174,12 @@ std::string reasons(const std::vector<Refusal>& refusals) {
 
 }  // namespace
 
+std::vector<std::int64_t> Problem::takes(std::size_t device, hal::Bytes bytes) const {
+  std::vector<std::int64_t> of(rows.size(), 0);
+  for (auto r : rows_of[device]) of[r] = static_cast<std::int64_t>(bytes);
+  return of;
+}
+
 Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from,
                        std::int64_t to, bool prefill) const {
   Step s = step;
@@ -199,11 +205,6 @@ Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, boo
   c.places = devices.size();
   c.devices = devices.size() + copies.size();
   for (const Row& row : rows) c.limit.push_back(static_cast<std::int64_t>(row.capacity));
-  auto takes = [&](std::size_t d, hal::Bytes bytes) {
-    std::vector<std::int64_t> of(rows.size(), 0);
-    for (auto r : rows_of[d]) of[r] = static_cast<std::int64_t>(bytes);
-    return of;
-  };
   for (std::size_t d = 0; d < devices.size(); ++d) c.fixed.push_back(takes(d, fixed[d]));
   for (const SharedCopy& copy : copies) c.fixed.push_back(takes(copy.device, copy.bytes));
   for (std::size_t u = 0; u < places.size(); ++u) {
