@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 
 #include "scheduler/plan/problem.h"
@@ -189,7 +190,13 @@ TEST(Pair, EqualsTheBestOfAllPairs) {
     auto request = request_of(megabytes, 2048, dice.whole(1, 1500), dice.whole(1, 40));
     if (seed % 3) {
       for (auto& pool : p.machine.pools) pool.budget = static_cast<hal::Bytes>(1e6 * dice.real(300, 1800));
-      if (laptop && (seed % 5 == 0 || seed > 90)) request.one_copy = {{"vulkan:0", "cpu:0"}};
+      if (laptop && seed % 5 == 0) request.one_copy = {{"vulkan:0", "cpu:0"}};
+    }
+    if (laptop && seed > 90) {  // room for little more than one copy on all
+      request.one_copy = {{"vulkan:0", "cpu:0"}, {"npu:0", "cpu:0"}, {"npu:0", "vulkan:0"}};
+      const double all = 1e6 * std::accumulate(megabytes.begin(), megabytes.end(), 0.0);
+      for (auto& pool : p.machine.pools)
+        pool.budget = pool.name == "host" ? static_cast<hal::Bytes>(all * dice.real(0.8, 1.8)) : 1;
     }
     if (seed > 60) tie(request);
     Reference reference{p, request};
