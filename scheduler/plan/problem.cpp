@@ -283,15 +283,15 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const hal::Info& info = p.devices[d]->info;
       Place& place = row.emplace_back();
-      const hal::Claim claim = ask(info, unit.segment);
-      place.refusals = consider(info, unit.segment, claim);
-      for (const hal::Holding& h : claim.holds) place.bytes += h.bytes;
+      const hal::Claim offer = ask(info, unit.segment);
+      place.refusals = consider(info, unit.segment, offer);
+      for (const hal::Holding& h : offer.holds) place.bytes += h.bytes;
       place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) +
                     unit.state * static_cast<hal::Bytes>(request.sessions) + unit.zeros;
-      place.scratch = claim.scratch;
-      holds.back().push_back(claim.holds);
+      place.scratch = offer.scratch;
+      holds.back().push_back(offer.holds);
       const bool one_sequence =
-          std::any_of(claim.groups.begin(), claim.groups.end(), [](const hal::Group& g) { return g.fixed_shapes; });
+          std::any_of(offer.groups.begin(), offer.groups.end(), [](const hal::Group& g) { return g.fixed_shapes; });
       Step step = p.step;
       if (one_sequence) step = {rows, 1, step.past, 1};
       auto decode = cost.unit(info.id, unit.segment, step), whole = cost.unit(info.id, unit.segment, prefill);
