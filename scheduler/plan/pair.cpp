@@ -23,19 +23,17 @@ struct PosedPairs {
 };
 
 // Without two devices for one unit where single is set.
-PosedPairs pose_pairs(const PairRequest& request, const Problem& p, PairCosts& costs, bool single) {
+PosedPairs pose_pairs(const PairRequest& request, const Problem& p, PairCosts& costs, const PairMemory& memory,
+                      bool single) {
   const std::size_t count = p.devices.size(), units = p.places.size();
   const std::int64_t prompt = request.plan.prompt;
   const auto output = static_cast<double>(request.output);
   PosedPairs posed;
   Chain& c = posed.chain;
   c.places = count * count;
-  c.devices = count;
+  c.devices = memory.fixed().size();
   for (const Row& row : p.rows) c.limit.push_back(static_cast<std::int64_t>(row.capacity));
-  for (std::size_t d = 0; d < count; ++d) {
-    c.fixed.emplace_back(p.rows.size(), 0);
-    for (auto r : p.rows_of[d]) c.fixed[d][r] = static_cast<std::int64_t>(p.fixed[d]);
-  }
+  c.fixed = memory.fixed();
   auto allowed = [&](std::size_t u, std::size_t d) {
     const std::int64_t pin = p.pinned[u];
     return p.places[u][d].possible &&
@@ -49,8 +47,7 @@ PosedPairs pose_pairs(const PairRequest& request, const Problem& p, PairCosts& c
         if (!allowed(u, a) || !allowed(u, b) || (single && a != b)) continue;
         const double seconds = costs.prefill(u, a, prompt).seconds + output * costs.decode(u, b, prompt).seconds +
                                costs.handoff(u, a, b, prompt).seconds;
-        options.push_back(
-            {seconds, a * count + b, std::uint64_t{1} << a | std::uint64_t{1} << b, pair_takes(request, p, u, a, b)});
+        options.push_back({seconds, a * count + b, memory.used(u, a, b), memory.takes(u, a, b)});
         devices.push_back({a, b});
       }
   }
@@ -79,11 +76,12 @@ PosedPairs pose_pairs(const PairRequest& request, const Problem& p, PairCosts& c
 }
 
 // Counts everything again from the devices of the units.
-PairPlacement placement_of(const PairRequest& request, const Problem& p, PairCosts& costs, const PosedPairs& posed,
-                           const ChainResult& solved) {
+PairPlacement placement_of(const PairRequest& request, const Problem& p, PairCosts& costs, const PairMemory& memory,
+                           const PosedPairs& posed, const ChainResult& solved) {
   PairPlacement made;
   const std::int64_t prompt = request.plan.prompt;
   Devices last{0, 0};
+  std::uint64_t counted = (std::uint64_t{1} << p.devices.size()) - 1;  // what devices take once is of no unit
   for (std::size_t u = 0; u <= p.places.size(); ++u) {
     const bool begins = u == 0, ends = u == p.places.size();
     const Devices here = ends ? Devices{0, 0} : posed.devices[u][solved.placement[u]];
@@ -96,6 +94,12 @@ PairPlacement placement_of(const PairRequest& request, const Problem& p, PairCos
     const Estimate whole = costs.prefill(u, a, prompt), step = costs.decode(u, b, prompt),
                    copy = costs.handoff(u, a, b, prompt);
     const Unit& unit = request.plan.units[u];
+    auto takes = memory.takes(u, a, b);
+    memory.add_fixed(memory.used(u, a, b) & ~counted, takes);
+    counted |= memory.used(u, a, b);
+    hal::Bytes bytes = 0;
+    for (std::size_t r = 0; r < p.rows.size(); ++r)
+      if (p.rows[r].within.empty()) bytes += static_cast<hal::Bytes>(takes[r]);
     PairedUnit& x = made.units.emplace_back();
     x = {unit.name,
          unit.kind.empty() ? unit.name : unit.kind,
@@ -107,7 +111,7 @@ PairPlacement placement_of(const PairRequest& request, const Problem& p, PairCos
          to_string(step.how),
          to_string(copy.how),
          a == b ? 0 : costs.state_after(u, prompt),
-         p.places[u][b].bytes + (a == b ? 0 : p.places[u][a].bytes),
+         bytes,
          copy.seconds};
     made.prefill_seconds += whole.seconds;
     made.step_seconds += step.seconds;
@@ -158,8 +162,10 @@ hal::Result<PairPlan> make_pair_plan(const probes::Machine& machine, const probe
   CostModel cost(profile);
   HAL_TRY(Problem p, pose(machine, cost, request.plan, claim));
   PairCosts costs(cost, request, p);
+  const PairMemory memory(request, p);
 
-  const PosedPairs alone = pose_pairs(request, p, costs, true), pairs = pose_pairs(request, p, costs, false);
+  const PosedPairs alone = pose_pairs(request, p, costs, memory, true),
+                   pairs = pose_pairs(request, p, costs, memory, false);
   const ChainResult single = solve(alone.chain, {request.plan.effort});
   if (single.placement.empty())
     return hal::Error{hal::Code::internal, "a unit without a device passed the check for one"};
@@ -178,13 +184,13 @@ hal::Result<PairPlan> make_pair_plan(const probes::Machine& machine, const probe
   plan.output = request.output;
   plan.context = request.plan.context;
   plan.sessions = request.plan.sessions;
-  plan.single = placement_of(request, p, costs, alone, single);
-  plan.best = placement_of(request, p, costs, pairs, paired);
+  plan.single = placement_of(request, p, costs, memory, alone, single);
+  plan.best = placement_of(request, p, costs, memory, pairs, paired);
   for (const auto* made : {&plan.single, &plan.best})
     if (made->fits != made->shortage.empty())
       return hal::Error{hal::Code::internal, "the plan and its memory do not agree: " + made->shortage};
   plan.longest = request.plan.context - request.output;
-  plan.break_even = break_evens(request, p, costs, plan.longest);
+  plan.break_even = break_evens(request, p, costs, memory, plan.longest);
   return plan;
 }
 

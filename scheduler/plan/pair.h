@@ -28,7 +28,8 @@ struct PairedUnit {
   std::string unit, kind, prefill, decode;           // devices
   double prefill_seconds = 0, step_seconds = 0;      // of the whole prompt; of one decode step
   std::string prefill_how, decode_how, handoff_how;  // as in cost.h
-  hal::Bytes handoff_bytes = 0, bytes = 0;           // state copied; weights and state held, on both devices
+  hal::Bytes handoff_bytes = 0;                      // state copied
+  hal::Bytes bytes = 0;  // weights and state held, on both devices; what units share, of the first of them
   double handoff_seconds = 0;
 };
 

@@ -89,21 +89,22 @@ std::string refusal(const PairRequest& request, const Problem& p, std::size_t de
   return "";
 }
 
-std::string whole_shortage(const PairRequest& request, const Problem& p, std::size_t a, std::size_t b) {
+std::string whole_shortage(const Problem& p, const PairMemory& memory, std::size_t a, std::size_t b) {
   std::vector<std::int64_t> taken(p.rows.size(), 0);
+  std::uint64_t used = 0;
   for (std::size_t u = 0; u < p.places.size(); ++u) {
-    const auto takes = pair_takes(request, p, u, a, b);
+    used |= memory.used(u, a, b);
+    const auto takes = memory.takes(u, a, b);
     for (std::size_t r = 0; r < taken.size(); ++r) taken[r] += takes[r];
   }
-  for (std::size_t d : {a, b})
-    for (auto r : p.rows_of[d]) taken[r] += static_cast<std::int64_t>(p.fixed[d]);
+  memory.add_fixed(used, taken);
   return shortage_of(p, taken);
 }
 
 }  // namespace
 
 std::vector<BreakEven> break_evens(const PairRequest& request, const Problem& p, PairCosts& costs,
-                                   std::int64_t longest) {
+                                   const PairMemory& memory, std::int64_t longest) {
   Whole whole(request, p, costs);
   const auto grid = grid_of(request.plan.chunk, longest);
   std::vector<BreakEven> all;
@@ -115,7 +116,7 @@ std::vector<BreakEven> break_evens(const PairRequest& request, const Problem& p,
       e.decode = p.devices[b]->info.id;
       for (std::size_t d : {a, b})
         if (e.impossible.empty()) e.impossible = refusal(request, p, d);
-      if (e.impossible.empty()) e.impossible = whole_shortage(request, p, a, b);
+      if (e.impossible.empty()) e.impossible = whole_shortage(p, memory, a, b);
       if (!e.impossible.empty()) continue;
       auto of_prompt = [&](std::int64_t n) {  // less what the copy takes
         return whole.prefill(b, n) - whole.prefill(a, n) - whole.handoff(a, b, n);

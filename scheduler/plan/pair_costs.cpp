@@ -86,22 +86,71 @@ Estimate PairCosts::decode_move(std::size_t border, std::int64_t from, std::int6
   return cost_.move(id(from), id(to), border_bytes(request_.plan, border, {1, 1, 0, 1}));
 }
 
-std::vector<std::int64_t> pair_takes(const PairRequest& request, const Problem& problem, std::size_t unit,
-                                     std::size_t prefill, std::size_t decode) {
-  const Unit& u = request.plan.units[unit];
-  const Place &a = problem.places[unit][prefill], &b = problem.places[unit][decode];
-  std::vector<std::int64_t> takes(problem.rows.size(), 0);
-  for (auto r : problem.rows_of[decode]) takes[r] += static_cast<std::int64_t>(b.bytes);
-  if (prefill == decode) return takes;
-  for (auto r : problem.rows_of[prefill]) takes[r] += static_cast<std::int64_t>(a.bytes);
-  const std::string &from = problem.devices[prefill]->info.id, &to = problem.devices[decode]->info.id;
-  for (const auto& [one, other] : request.one_copy)
-    if ((one == from && other == to) || (one == to && other == from)) {
-      const hal::Bytes state = u.state * static_cast<hal::Bytes>(request.plan.sessions) + u.zeros;
-      takes[problem.rows_of[decode].front()] -= static_cast<std::int64_t>(std::min(a.bytes, b.bytes) - state);
-      break;
+PairMemory::PairMemory(const PairRequest& request, const Problem& problem) : request_(request), problem_(problem) {
+  const std::size_t devices = problem.devices.size();
+  for (std::size_t d = 0; d < devices; ++d) fixed_.push_back(problem.takes(d, problem.fixed[d]));
+  std::vector<std::vector<std::size_t>> groups;  // copies of one constant on devices that all read each other's
+  for (std::size_t c = 0; c < problem.copies.size(); ++c) {
+    const SharedCopy& copy = problem.copies[c];
+    bits_.push_back(std::uint64_t{1} << fixed_.size());
+    fixed_.push_back(problem.takes(copy.device, copy.bytes));
+    auto joins = [&](const std::vector<std::size_t>& group) {
+      return std::all_of(group.begin(), group.end(), [&](std::size_t other) {
+        return problem.copies[other].key == copy.key && one_copy(problem.copies[other].device, copy.device);
+      });
+    };
+    const auto group = std::find_if(groups.begin(), groups.end(), joins);
+    if (group == groups.end())
+      groups.push_back({c});
+    else
+      group->push_back(c);
+  }
+  for (const auto& group : groups) {
+    if (group.size() < 2 || fixed_.size() >= 64) continue;  // beyond the solver's bits each keeps its own
+    hal::Bytes common = problem.copies[group.front()].bytes;
+    for (std::size_t c : group) common = std::min(common, problem.copies[c].bytes);
+    const std::size_t pool = problem.rows_of[problem.copies[group.front()].device].front();  // of all of them
+    const std::uint64_t bit = std::uint64_t{1} << fixed_.size();
+    for (std::size_t c : group) {
+      fixed_[devices + c][pool] -= static_cast<std::int64_t>(common);
+      bits_[c] |= bit;
     }
+    fixed_.emplace_back(problem.rows.size(), 0)[pool] = static_cast<std::int64_t>(common);
+  }
+}
+
+bool PairMemory::one_copy(std::size_t one, std::size_t other) const {
+  const std::string &a = problem_.devices[one]->info.id, &b = problem_.devices[other]->info.id;
+  return std::any_of(request_.one_copy.begin(), request_.one_copy.end(), [&](const auto& pair) {
+    return (pair.first == a && pair.second == b) || (pair.first == b && pair.second == a);
+  });
+}
+
+std::vector<std::int64_t> PairMemory::takes(std::size_t unit, std::size_t prefill, std::size_t decode) const {
+  const Place &a = problem_.places[unit][prefill], &b = problem_.places[unit][decode];
+  std::vector<std::int64_t> takes = problem_.takes(decode, b.bytes);
+  if (prefill == decode) return takes;
+  for (auto r : problem_.rows_of[prefill]) takes[r] += static_cast<std::int64_t>(a.bytes);
+  if (one_copy(prefill, decode)) {
+    const Unit& u = request_.plan.units[unit];
+    const hal::Bytes state = u.state * static_cast<hal::Bytes>(request_.plan.sessions) + u.zeros;
+    takes[problem_.rows_of[decode].front()] -= static_cast<std::int64_t>(std::min(a.bytes, b.bytes) - state);
+  }
   return takes;
+}
+
+std::uint64_t PairMemory::used(std::size_t unit, std::size_t prefill, std::size_t decode) const {
+  std::uint64_t used = 0;
+  for (std::size_t d : {prefill, decode}) {
+    used |= std::uint64_t{1} << d;
+    for (std::size_t copy : problem_.places[unit][d].copies) used |= bits_[copy];
+  }
+  return used;
+}
+
+void PairMemory::add_fixed(std::uint64_t used, std::vector<std::int64_t>& taken) const {
+  for (std::size_t bit = 0; bit < fixed_.size(); ++bit)
+    for (std::size_t r = 0; r < taken.size() && used >> bit & 1; ++r) taken[r] += fixed_[bit][r];
 }
 
 std::string shortage_of(const Problem& problem, const std::vector<std::int64_t>& taken) {

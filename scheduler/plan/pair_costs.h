@@ -1,4 +1,5 @@
-// What the two phases of a unit cost on each device, for any length of the prompt. Internal to plan/.
+// What the two phases of a unit cost on each device, for any length of the prompt, and the memory they take. Internal
+// to plan/.
 #pragma once
 #include <tuple>
 
@@ -38,13 +39,33 @@ class PairCosts {
   std::map<std::tuple<std::size_t, std::size_t, std::int64_t, std::int64_t>, Estimate> known_;
 };
 
+// The memory ledger of pairs. What is taken once has a bit, as in Chain: first the devices, then their copies of
+// constants of several units, then what copies on devices that read each other's weights have in common. Request and
+// problem must outlive it.
+class PairMemory {
+ public:
+  PairMemory(const PairRequest& request, const Problem& problem);
+
+  // Of a unit with this pair of devices: what it alone takes of every row, and its bits.
+  std::vector<std::int64_t> takes(std::size_t unit, std::size_t prefill, std::size_t decode) const;
+  std::uint64_t used(std::size_t unit, std::size_t prefill, std::size_t decode) const;
+
+  const std::vector<std::vector<std::int64_t>>& fixed() const { return fixed_; }  // [bit][row]
+  void add_fixed(std::uint64_t used, std::vector<std::int64_t>& taken) const;
+
+ private:
+  bool one_copy(std::size_t one, std::size_t other) const;
+
+  const PairRequest& request_;
+  const Problem& problem_;
+  std::vector<std::vector<std::int64_t>> fixed_;
+  std::vector<std::uint64_t> bits_;  // [copy]
+};
+
 // Where whole-model splits pay, for every two devices.
 std::vector<BreakEven> break_evens(const PairRequest& request, const Problem& problem, PairCosts& costs,
-                                   std::int64_t longest);
+                                   const PairMemory& memory, std::int64_t longest);
 
-// Rows of the memory ledger that a unit takes with this pair of devices.
-std::vector<std::int64_t> pair_takes(const PairRequest& request, const Problem& problem, std::size_t unit,
-                                     std::size_t prefill, std::size_t decode);
 // Empty: it fits. taken: per row.
 std::string shortage_of(const Problem& problem, const std::vector<std::int64_t>& taken);
 

@@ -84,7 +84,7 @@ void share_copies(const Holdings& holds, Problem& p) {
         p.places[u][d].bytes -= bytes;
         p.places[u][d].copies.push_back(p.copies.size());
       }
-      p.copies.push_back({d, bytes});
+      p.copies.push_back({d, bytes, id.first});
     }
   }
 }
@@ -184,6 +184,12 @@ std::string reasons(const std::vector<Refusal>& refusals) {
 
 }  // namespace
 
+std::vector<std::int64_t> Problem::takes(std::size_t device, hal::Bytes bytes) const {
+  std::vector<std::int64_t> of(rows.size(), 0);
+  for (auto r : rows_of[device]) of[r] = static_cast<std::int64_t>(bytes);
+  return of;
+}
+
 Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from,
                        std::int64_t to, bool prefill) const {
   Step s = step;
@@ -209,11 +215,6 @@ Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, boo
   c.places = devices.size();
   c.devices = devices.size() + copies.size();
   for (const Row& row : rows) c.limit.push_back(static_cast<std::int64_t>(row.capacity));
-  auto takes = [&](std::size_t d, hal::Bytes bytes) {
-    std::vector<std::int64_t> of(rows.size(), 0);
-    for (auto r : rows_of[d]) of[r] = static_cast<std::int64_t>(bytes);
-    return of;
-  };
   for (std::size_t d = 0; d < devices.size(); ++d) c.fixed.push_back(takes(d, fixed[d]));
   for (const SharedCopy& copy : copies) c.fixed.push_back(takes(copy.device, copy.bytes));
   for (std::size_t u = 0; u < places.size(); ++u) {
@@ -292,15 +293,15 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const hal::Info& info = p.devices[d]->info;
       Place& place = row.emplace_back();
-      const hal::Claim claim = ask(info, unit.segment);
-      place.refusals = consider(info, unit.segment, claim);
-      for (const hal::Holding& h : claim.holds) place.bytes += h.bytes;
+      const hal::Claim offer = ask(info, unit.segment);
+      place.refusals = consider(info, unit.segment, offer);
+      for (const hal::Holding& h : offer.holds) place.bytes += h.bytes;
       place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) +
                     unit.state * static_cast<hal::Bytes>(request.sessions) + unit.zeros;
-      place.scratch = claim.scratch;
-      holds.back().push_back(claim.holds);
+      place.scratch = offer.scratch;
+      holds.back().push_back(offer.holds);
       const bool one_sequence =
-          std::any_of(claim.groups.begin(), claim.groups.end(), [](const hal::Group& g) { return g.fixed_shapes; });
+          std::any_of(offer.groups.begin(), offer.groups.end(), [](const hal::Group& g) { return g.fixed_shapes; });
       Step step = p.step;
       if (place.fixed_shapes) step = {rows, 1, step.past, 1};
       auto decode = cost.unit(info.id, unit.segment, step), whole = cost.unit(info.id, unit.segment, prefill);

@@ -19,6 +19,7 @@ struct Place {  // of a unit on a device
 struct SharedCopy {
   std::size_t device = 0;
   hal::Bytes bytes = 0;
+  std::uint64_t key = 0;  // of the constant
 };
 
 struct Row {  // of the memory ledger
@@ -46,6 +47,7 @@ struct Problem {
   probes::Step step;
   std::int64_t chunks = 0, chunk = 0;
 
+  std::vector<std::int64_t> takes(std::size_t device, hal::Bytes bytes) const;  // of every row
   Estimate move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to,
                 bool prefill) const;
   Posed chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const;
