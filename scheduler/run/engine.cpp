@@ -300,7 +300,10 @@ std::vector<DeviceReport> Engine::device_report() const {
         if (h.key && !copies.insert({h.key, h.layout}).second) r.weights -= h.bytes;
       r.state += stage->state_bytes();
       r.io += stage->io_bytes();
-      if (const SharedExperts* experts = stage->experts()) r.scratch += experts->scratch(false);
+      if (const SharedExperts* experts = stage->experts()) {
+        r.scratch += experts->scratch(false);
+        r.io += experts->io(false);
+      }
     }
   }
   for (const auto& stage : stages_) {
@@ -311,6 +314,7 @@ std::vector<DeviceReport> Engine::device_report() const {
     if (r == all.end()) r = all.insert(r, {id, 0, 0, 0, 0});
     r->weights += experts->resident(true);
     r->scratch += experts->scratch(true);
+    r->io += experts->io(true);
   }
   return all;
 }

@@ -75,8 +75,8 @@ struct DeviceReport {
   std::string device;
   hal::Bytes weights = 0;  // as its programs hold them
   hal::Bytes state = 0;    // slots and pages of all sessions
-  hal::Bytes scratch = 0;  // one for all stages there
-  hal::Bytes io = 0;       // rows between stages, step tables, logits: they grow with the largest step
+  hal::Bytes scratch = 0;  // one for all stages there, and one per part where experts are shared
+  hal::Bytes io = 0;       // rows between stages and parts, step tables, logits: they grow with the largest step
 };
 
 class Engine {
