@@ -82,7 +82,8 @@ StepObserver::StepObserver(const Engine& engine, const probes::Profile* profile)
   const std::vector<Unit> units = units_of(engine.model(), engine.options());
   for (const StageReport& stage : engine.report()) {
     std::map<std::string, Work> same;
-    for (std::int64_t u = stage.first; u < stage.last; ++u) {
+    const bool shared = shared_experts(engine.options(), engine.model(), stage.first, stage.last);
+    for (std::int64_t u = stage.first; u < stage.last && !shared; ++u) {  // costs are of whole units
       const hal::Segment& segment = units[static_cast<std::size_t>(u)].segment;
       Work& work = same.try_emplace(probes::unit_key(segment), Work{segment, 0}).first->second;
       ++work.count;
