@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
+
+#include "probes/json.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -58,7 +59,7 @@ std::string to_json_line(const Observed& run) {
          {"machine", run.machine},     {"mode", run.mode},
          {"objective", run.objective}, {"stages", Json::array()}};
   for (const ObservedStage& s : run.stages) j["stages"].push_back(stage_json(s));
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return probes::text_of(j) + "\n";
 }
 
 hal::Result<std::vector<Observed>> observed_from_json_lines(std::string_view text) {

@@ -10,6 +10,7 @@
 #include "models/formats/json.h"
 #include "models/formats/text.h"
 #include "models/granite_hybrid/weights.h"
+#include "probes/json.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -199,7 +200,7 @@ hal::Status save(const RoutingTrace& trace, const std::string& path) {
                     {"steps", trace.step_rows.size()},
                     {"tokens", trace.tokens()},
                     {"id_bytes", id_bytes}};
-  std::string text = header.dump() + "\n";
+  std::string text = probes::text_of(header) + "\n";
   for (std::uint32_t rows : trace.step_rows) put(text, rows, 4);
   for (std::uint16_t id : trace.chosen) put(text, id, id_bytes);
   std::ofstream file(path, std::ios::binary);

@@ -71,6 +71,10 @@ TEST_F(Trace, ReadsBackWhatWasWritten) {
     const std::string content = bytes();
     EXPECT_EQ(content.size() - content.find('\n') - 1, 2u * 4 + 18 * (experts > 256 ? 2 : 1));
   }
+  RoutingTrace named = small();
+  named.model = "m \xff";  // as a folder may be called
+  ASSERT_TRUE(save(named, path()));
+  EXPECT_EQ(load_trace(path())->model, "m \ufffd");
   EXPECT_FALSE(save(small(), (folder_ / "none" / "t").string()));
   EXPECT_EQ(load_trace((folder_ / "none").string()).error().code, hal::Code::not_found);
 }
