@@ -79,6 +79,9 @@ struct DeviceReport {
   hal::Bytes io = 0;       // rows between stages and parts, step tables, logits: they grow with the largest step
 };
 
+// invalid_argument: a token outside [0, vocab), with its position.
+hal::Status check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocab);
+
 class Engine {
  public:
   // One device per unit of the model. Neighbouring units of one device become one program.
