@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "cli/bench.h"
+#include "probes/json.h"
 #include "probes/measure/measure.h"
 #include "scheduler/cost/cost.h"
 #include "scheduler/run/pipeline.h"
@@ -213,7 +213,7 @@ void bench_model(const BenchArguments& a, const Global& global) {
              {"limits", rates},
              {"load_seconds", load},
              {"peak_rss_bytes", usage.ru_maxrss * 1024}};
-    std::printf("%s\n", out.dump(2).c_str());
+    std::printf("%s\n", probes::text_of(out, 2).c_str());
     return;
   }
   std::printf("%s on %s: loaded in %.2f s, peak memory %.2f GB\n", engine->model().name.c_str(), devices.c_str(), load,

@@ -1,9 +1,9 @@
 // switchyard devices: every chip, its doors and memory; what is absent and why.
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "cli/planning.h"
+#include "probes/json.h"
 
 namespace switchyard::cli {
 namespace {
@@ -44,7 +44,7 @@ void print_json(const probes::Machine& machine) {
              {"cores", machine.host.cores},
              {"threads", machine.host.threads},
              {"memory_bytes", machine.host.memory_total}}}};
-  std::printf("%s\n", out.dump(2).c_str());
+  std::printf("%s\n", probes::text_of(out, 2).c_str());
 }
 
 void print_table(const probes::Machine& machine) {

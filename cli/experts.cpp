@@ -1,9 +1,9 @@
 // switchyard experts TRACE: how unevenly a model's experts are used, and which of them a fast device should hold.
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "cli/generate.h"
+#include "probes/json.h"
 #include "scheduler/experts/moves.h"
 
 namespace switchyard::cli {
@@ -205,7 +205,7 @@ void run(const Arguments& a, const Global& global) {
     out["policies"] = policies_json(a, trace, budget, text);
     if (a.link_gb_s > 0) out["replay"] = replay_json(a, trace, budget, text);
   }
-  std::printf("%s", global.json ? (out.dump(2) + "\n").c_str() : text.c_str());
+  std::printf("%s", global.json ? (probes::text_of(out, 2) + "\n").c_str() : text.c_str());
 }
 
 }  // namespace

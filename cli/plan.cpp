@@ -1,10 +1,10 @@
 // switchyard plan MODEL: who gets which layer, in what time, and why.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "cli/generate.h"
 #include "models/shapes/shapes.h"
+#include "probes/json.h"
 
 namespace switchyard::cli {
 namespace {
@@ -92,8 +92,8 @@ void run_table(const Arguments& a, const Target& target, scheduler::StageOptions
   }
   progress("", 1.0);
   const nlohmann::json out{{"schema", "switchyard.plan_table/1"}, {"model", a.model.model}, {"plans", rows}};
-  std::printf("%s", global.json ? (out.dump(2) + "\n").c_str() : text.c_str());
-  if (!a.out.empty()) write_text(a.out, out.dump(2) + "\n");
+  std::printf("%s", global.json ? (probes::text_of(out, 2) + "\n").c_str() : text.c_str());
+  if (!a.out.empty()) write_text(a.out, probes::text_of(out, 2) + "\n");
 }
 
 void run(const Arguments& a, const Global& global) {

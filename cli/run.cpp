@@ -1,9 +1,9 @@
 // switchyard run MODEL --tokens 1,2,3 -n N: a greedy continuation; token ids on stdout.
 #include <cstdio>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "cli/generate.h"
+#include "probes/json.h"
 #include "scheduler/drift/observed.h"
 #include "scheduler/experts/trace.h"
 #include "scheduler/run/sampler.h"
@@ -103,12 +103,13 @@ void run(const Arguments& a, const Global& global) {
   if (!a.record.empty() && !std::ofstream(a.record, std::ios::app)) fail(failed, "cannot write " + a.record);
   Fleet fleet(global);
   models::Model model = a.model.load();
+  check(scheduler::check_tokens(prompt, model.config.vocab));  // all, before a part of them has run
   PlacementArguments placement = a.placement;
   scheduler::RoutingTrace routing;
   hal::Status recorded = hal::ok();
   if (!a.record_routing.empty()) {
     routing = check(scheduler::trace_for(model));
-    check(scheduler::save(routing, a.record_routing));  // a file that cannot be written is told now
+    if (!std::ofstream(a.record_routing, std::ios::app)) fail(failed, "cannot write " + a.record_routing);
     placement.on_routing = [&](const scheduler::StepRouting& step) {
       if (recorded) recorded = routing.add(step);
     };
@@ -179,7 +180,7 @@ void run(const Arguments& a, const Global& global) {
                {"measured", made.empty() ? json(nullptr) : json(decode / static_cast<double>(made.size()))}}},
              {"prefill", {{"tokens", prompt.size()}, {"seconds", prefill}}},
              {"decode", {{"tokens", made.size()}, {"seconds", decode}}}};
-    std::printf("%s\n", out.dump(2).c_str());
+    std::printf("%s\n", probes::text_of(out, 2).c_str());
     return;
   }
   std::printf("\n");

@@ -8,6 +8,11 @@ namespace switchyard::probes {
 
 using Json = nlohmann::json;  // objects are sorted by key
 
+// What is no UTF-8, as a name may be, becomes U+FFFD; dump() alone throws.
+inline std::string text_of(const Json& j, int indent = -1) {
+  return j.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 Json to_json_value(const hal::Info& info);
 Json to_json_value(const hal::Absence& absence);
 Json to_json_value(const Door& door);

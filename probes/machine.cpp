@@ -76,7 +76,7 @@ std::string to_json(const Machine& machine) {
   for (const Pool& p : machine.pools)
     j["pools"].push_back({{"name", p.name}, {"total", p.total}, {"budget", p.budget}});
   for (const hal::Absence& a : machine.absent) j["absent"].push_back(to_json_value(a));
-  return j.dump(1) + "\n";
+  return text_of(j, 1) + "\n";
 }
 
 hal::Result<Machine> machine_from_json(std::string_view text) {

@@ -137,7 +137,7 @@ std::string to_json(const Profile& profile) {
   for (const Contention& c : profile.contention)
     j["contention"].push_back(
         {{"device", c.device}, {"beside", c.beside}, {"reads", c.reads}, {"arithmetic", c.arithmetic}});
-  return j.dump(1) + "\n";
+  return text_of(j, 1) + "\n";
 }
 
 hal::Result<Profile> profile_from_json(std::string_view text) {

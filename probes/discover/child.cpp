@@ -48,7 +48,7 @@ struct Child {
     Json j{{"doors", Json::array()}, {"absent", Json::array()}};
     for (const Door& d : found.doors) j["doors"].push_back(to_json_value(d));
     for (const hal::Absence& a : found.absent) j["absent"].push_back(to_json_value(a));
-    std::string text = j.dump(-1, ' ', false, Json::error_handler_t::replace);
+    std::string text = text_of(j);
     for (std::size_t at = 0; at < text.size();) {
       ssize_t n = write(answer, text.data() + at, text.size() - at);
       if (n <= 0) _exit(3);

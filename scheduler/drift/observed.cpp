@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
+
+#include "probes/json.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -58,7 +59,7 @@ std::string to_json_line(const Observed& run) {
          {"machine", run.machine},     {"mode", run.mode},
          {"objective", run.objective}, {"stages", Json::array()}};
   for (const ObservedStage& s : run.stages) j["stages"].push_back(stage_json(s));
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return probes::text_of(j) + "\n";
 }
 
 hal::Result<std::vector<Observed>> observed_from_json_lines(std::string_view text) {
@@ -82,7 +83,8 @@ StepObserver::StepObserver(const Engine& engine, const probes::Profile* profile)
   const std::vector<Unit> units = units_of(engine.model(), engine.options());
   for (const StageReport& stage : engine.report()) {
     std::map<std::string, Work> same;
-    for (std::int64_t u = stage.first; u < stage.last; ++u) {
+    const bool shared = shared_experts(engine.options(), engine.model(), stage.first, stage.last);
+    for (std::int64_t u = stage.first; u < stage.last && !shared; ++u) {  // costs are of whole units
       const hal::Segment& segment = units[static_cast<std::size_t>(u)].segment;
       Work& work = same.try_emplace(probes::unit_key(segment), Work{segment, 0}).first->second;
       ++work.count;

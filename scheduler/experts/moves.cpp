@@ -6,7 +6,7 @@
 namespace switchyard::scheduler {
 
 std::vector<ExpertSwap> exchange(ExpertChoice& choice, const TraceView& recent, const ExpertBudget& budget,
-                                 const ExpertTimes& times, const MoveRule& rule) {
+                                 const ExpertTimes& times, const ExchangeRule& rule) {
   const ExpertShape& shape = choice.shape;
   const UsageHistogram usage = usage_of(recent);
   std::vector<std::size_t> inside, outside;  // as ExpertShape::pair
@@ -45,8 +45,9 @@ std::vector<ExpertSwap> exchange(ExpertChoice& choice, const TraceView& recent, 
 }
 
 Replayed replay(const TraceView& tokens, const ExpertChoice& start, const ExpertBudget& budget,
-                const ExpertTimes& times, const MoveRule& rule, std::int64_t window) {
+                const ExpertTimes& times, const ExchangeRule& rule, std::int64_t window) {
   Replayed r;
+  if (window < 1) return r;
   ExpertChoice now = start;
   r.fixed = cost_of(tokens, start, times);
   const std::int64_t all = tokens.size();

@@ -4,7 +4,7 @@
 
 namespace switchyard::scheduler {
 
-struct MoveRule {
+struct ExchangeRule {
   double horizon = 0;           // tokens that an exchange is expected to serve
   double bytes_per_second = 0;  // of the link to the fast device
   double factor = 2;            // exchange only when saving * horizon > factor * bytes / bytes_per_second
@@ -21,7 +21,7 @@ struct ExpertSwap {
 // the next against the next, while the one outside is used more. Each keeps the choice within the budget. Made in
 // `choice`, in this order.
 std::vector<ExpertSwap> exchange(ExpertChoice& choice, const TraceView& recent, const ExpertBudget& budget,
-                                 const ExpertTimes& times, const MoveRule& rule);
+                                 const ExpertTimes& times, const ExchangeRule& rule);
 
 struct Replayed {
   double fixed = 0;     // seconds per token with the first choice kept
@@ -29,8 +29,9 @@ struct Replayed {
   std::int64_t swaps = 0;
   hal::Bytes moved = 0;
 };
-// Plays `tokens` from the first on; after every `window` of them the rule looks at that window.
+// Plays `tokens` from the first on; after every `window` of them the rule looks at that window. All zeros: a window
+// below 1.
 Replayed replay(const TraceView& tokens, const ExpertChoice& start, const ExpertBudget& budget,
-                const ExpertTimes& times, const MoveRule& rule, std::int64_t window);
+                const ExpertTimes& times, const ExchangeRule& rule, std::int64_t window);
 
 }  // namespace switchyard::scheduler

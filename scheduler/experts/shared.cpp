@@ -89,20 +89,29 @@ Result<Point> SharedExperts::run(std::size_t p, std::int64_t rows, const Slice& 
   commands.push_back(std::move(run));
   Line& line = p == far ? others_ : own_;
   part.timing = std::make_shared<Timing>();
-  Submission submission{{}, std::move(commands), {{line.timeline, ++line.submitted}}, part.timing};
+  const Point done{line.timeline, line.submitted + 1};
+  Submission submission{{}, std::move(commands), {done}, part.timing};
   if (after) submission.wait.push_back(*after);
   HAL_CHECK(line.queue->submit(std::move(submission)));
-  return Point{line.timeline, line.submitted};
+  line.submitted = done.value;
+  return done;
 }
 
 Result<Point> SharedExperts::submit(std::int64_t rows, const Slice& hidden, std::optional<Point> after) {
   rows_ = rows;
-  HAL_TRY(Point begun, run(front, rows, hidden, after));
-  HAL_TRY(Point theirs, run(far, rows, hidden, begun));
-  HAL_TRY(Point ours, run(near, rows, hidden, begun));
-  (void)ours;  // the same queue: in order
-  HAL_TRY(Point done, run(join, rows, hidden, theirs));
-  HAL_TRY(output_, output_of(split_.outputs[0], rows));
+  auto attempt = [&]() -> Result<Point> {
+    HAL_TRY(Point begun, run(front, rows, hidden, after));
+    HAL_TRY(Point theirs, run(far, rows, hidden, begun));
+    HAL_TRY(Point ours, run(near, rows, hidden, begun));
+    (void)ours;  // the same queue: in order
+    HAL_TRY(Point done, run(join, rows, hidden, theirs));
+    HAL_TRY(output_, output_of(split_.outputs[0], rows));
+    return done;
+  };
+  Result<Point> done = attempt();
+  if (!done)  // what is under way reads `hidden`, and the caller knows no point of it
+    for (const Line* line : {&own_, &others_})
+      (void)line->timeline->wait(line->submitted, std::chrono::nanoseconds::max());
   return done;
 }
 
@@ -132,6 +141,14 @@ Bytes SharedExperts::resident(bool other) const {
   Bytes sum = 0;
   for (std::size_t p = 0; p < parts_.size(); ++p)
     if ((p == far) == other) sum += parts_[p].program->resident();
+  return sum;
+}
+
+Bytes SharedExperts::io(bool other) const {
+  Bytes sum = 0;
+  for (std::size_t p = 0; p < parts_.size(); ++p)
+    for (const auto* buffers : {&parts_[p].inputs, &parts_[p].outputs})
+      for (const BufferRef& b : *buffers) sum += b && (p == far) == other ? b->bytes() : 0;
   return sum;
 }
 

@@ -23,7 +23,8 @@ class SharedExperts {
   static hal::Result<std::unique_ptr<SharedExperts>> make(hal::DeviceRef device, const ExpertPlacement& placement,
                                                           models::ModelSegment unit);
 
-  // Hidden rows [rows, Hd], on any device, once `after` is reached. Returns at once.
+  // Hidden rows [rows, Hd], on any device, once `after` is reached. Returns at once; with an error, when what was
+  // submitted is done.
   hal::Result<hal::Point> submit(std::int64_t rows, const hal::Slice& hidden, std::optional<hal::Point> after);
   const hal::Slice& output() const { return output_; }  // of the last step: hidden rows on the unit's own device
   hal::Status read_routing(StepRouting& to) const;      // as Stage::read_routing
@@ -32,6 +33,7 @@ class SharedExperts {
   hal::Device& other() const { return *parts_[2].device; }
   hal::Bytes resident(bool other) const;  // weights, on the other device or on the unit's own
   hal::Bytes scratch(bool other) const;
+  hal::Bytes io(bool other) const;  // what the parts take and give: it grows with the largest step
 
  private:
   struct Part {  // front, near, far, join

@@ -25,7 +25,7 @@ hal::Constant take(const hal::Constant& c, hal::Tensor& t, const std::vector<std
   hal::Constant part = c;
   const auto one = static_cast<std::size_t>(hal::max_bytes(t)) / static_cast<std::size_t>(t.shape[0].max);
   t.shape[0] = hal::Dim::fixed(static_cast<std::int64_t>(experts.size()));
-  part.key = derived(c.key, experts);
+  part.key = c.key ? derived(c.key, experts) : 0;  // 0: never shared
   part.source.reset();
   if (c.data.empty()) return part;
   auto at = [&](std::int64_t e) { return c.data.subspan(one * static_cast<std::size_t>(e), one); };

@@ -10,6 +10,7 @@
 #include "models/formats/json.h"
 #include "models/formats/text.h"
 #include "models/granite_hybrid/weights.h"
+#include "probes/json.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -19,7 +20,9 @@ using hal::Error;
 using models::Json;
 
 constexpr std::string_view schema = "switchyard.routing/1";
+// With most_pairs, the bytes of all experts stay below 2^63.
 constexpr std::int64_t most_experts = 65536, most_layers = 65536;
+constexpr std::uint64_t most_pairs = UINT64_C(1) << 22, most_expert_bytes = UINT64_C(1) << 40;
 constexpr std::size_t longest_header = 1 << 20;
 
 // Little-endian numbers of `width` bytes, whatever the machine.
@@ -38,6 +41,11 @@ hal::Bytes expert_bytes_of(const models::LayerWeights& w) {
   for (const models::Weight* m : {&w.experts_gate, &w.experts_up, &w.experts_gate_up, &w.experts_down})
     if (m->present()) bytes += static_cast<hal::Bytes>(m->shape[1]) * hal::row_bytes(m->dtype, m->shape[2]);
   return bytes;
+}
+
+std::string too_many(const ExpertShape& s) {
+  return std::to_string(s.layers) + " layers of " + std::to_string(s.experts) + " experts, expected at most " +
+         std::to_string(most_pairs) + " in all";
 }
 
 // The header's numbers, refused unless they can be true together.
@@ -65,6 +73,7 @@ hal::Result<Header> header_from(const Json& j, const std::string& name) {
   t.shape.layers = number("layers", 1, most_layers);
   t.shape.experts = number("experts", 1, most_experts);
   t.shape.top_k = number("top_k", 1, std::max<std::int64_t>(t.shape.experts, 1));
+  if (missing.empty() && t.shape.pairs() > most_pairs) missing = too_many(t.shape);
   h.steps = number("steps", 0, INT64_C(1) << 40);
   h.tokens = number("tokens", 0, INT64_C(1) << 40);
   h.id_bytes = static_cast<int>(number("id_bytes", 1, 2));
@@ -83,10 +92,12 @@ hal::Result<Header> header_from(const Json& j, const std::string& name) {
     const Json bytes = j.value("expert_bytes", Json());
     bool right = bytes.is_array() && bytes.size() == static_cast<std::size_t>(t.shape.layers);
     for (std::size_t l = 0; right && l < bytes.size(); ++l) {
-      right = bytes[l].is_number_unsigned() && bytes[l].get<std::uint64_t>() - 1 < (UINT64_C(1) << 40);
+      right = bytes[l].is_number_unsigned() && bytes[l].get<std::uint64_t>() - 1 < most_expert_bytes;
       if (right) t.expert_bytes.push_back(bytes[l].get<hal::Bytes>());
     }
-    if (!right) missing = "expert_bytes must be " + std::to_string(t.shape.layers) + " positive numbers, one per layer";
+    if (!right)
+      missing =
+          "expert_bytes must be " + std::to_string(t.shape.layers) + " positive numbers of at most 2^40, one per layer";
   }
   if (!missing.empty()) return Error{Code::io, name + ": header: " + missing};
   t.model = j["model"];
@@ -162,6 +173,8 @@ hal::Result<RoutingTrace> trace_for(const models::Model& model) {
   if (trace.shape.experts == 0 || trace.shape.experts > most_experts)
     return Error{Code::unsupported, "routing: " + model.name + " has " + std::to_string(trace.shape.experts) +
                                         " experts per layer, expected 1 .. " + std::to_string(most_experts)};
+  if (trace.shape.pairs() > most_pairs)
+    return Error{Code::unsupported, "routing: " + model.name + " has " + too_many(trace.shape)};
   for (const models::LayerWeights& w : model.layers) trace.expert_bytes.push_back(expert_bytes_of(w));
   return trace;
 }
@@ -187,7 +200,7 @@ hal::Status save(const RoutingTrace& trace, const std::string& path) {
                     {"steps", trace.step_rows.size()},
                     {"tokens", trace.tokens()},
                     {"id_bytes", id_bytes}};
-  std::string text = header.dump() + "\n";
+  std::string text = probes::text_of(header) + "\n";
   for (std::uint32_t rows : trace.step_rows) put(text, rows, 4);
   for (std::uint16_t id : trace.chosen) put(text, id, id_bytes);
   std::ofstream file(path, std::ios::binary);

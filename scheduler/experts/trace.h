@@ -24,7 +24,7 @@ struct RoutingTrace {
   hal::Status add(const StepRouting& step);  // as check(step, shape)
 };
 
-// An empty trace for `model`. unsupported: it has no experts, or more than 65536 of them.
+// An empty trace for `model`. unsupported: it has no experts, more than 65536 per layer, or more than 2^22 in all.
 hal::Result<RoutingTrace> trace_for(const models::Model& model);
 // invalid_argument: the trace is of another model.
 hal::Status belongs_to(const RoutingTrace& trace, const models::Model& model);

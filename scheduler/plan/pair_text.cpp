@@ -1,8 +1,8 @@
 // A pair plan as JSON and as a table.
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "probes/json.h"
 #include "scheduler/plan/pair.h"
 #include "scheduler/plan/problem.h"
 
@@ -162,7 +162,7 @@ std::string to_json(const PairPlan& plan) {
     }
     j["break_even"]["pairs"].push_back(std::move(pair));
   }
-  return j.dump(1) + "\n";
+  return probes::text_of(j, 1) + "\n";
 }
 
 std::string explain(const PairPlan& plan) {

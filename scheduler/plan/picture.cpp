@@ -1,5 +1,5 @@
-// A plan as one HTML page that needs nothing else: units down, devices across, the moves between them; the same as
-// tables.
+// A plan as one HTML page that needs nothing else: units down, devices across, the moves between them; then
+// page_tables.
 #include <algorithm>
 #include <map>
 
@@ -9,8 +9,6 @@
 namespace switchyard::scheduler {
 using namespace html;
 namespace {
-
-std::string host_or(const std::string& device) { return device.empty() ? "host" : device; }
 
 // Sizes in pixels.
 constexpr int row_height = 18, cell_height = 15, cell_width = 144, gap = 18, host_width = 48, move_width = 250,
@@ -45,7 +43,7 @@ class Picture {
     return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/><meta name=\"viewport\" "
            "content=\"width=device-width\"/><title>" +
            title + "</title>\n<style>" + style_sheet + "</style></head>\n<body>\n<h1>" + title + "</h1>\n" + head() +
-           legend() + devices_row() + matrix() + pools() + tables() + "</body></html>\n";
+           legend() + devices_row() + matrix() + memory_bars(plan_) + tables(plan_, total_) + "</body></html>\n";
   }
 
  private:
@@ -92,9 +90,13 @@ class Picture {
                        amount(static_cast<double>(plan_.total_bytes)) + " in all pools</p>\n";
     if (!plan_.fits) text += "<p class=\"bad\">Does not fit: " + escaped(plan_.shortage) + "</p>\n";
     text += "<div class=\"tiles\">\n" +
-            tile("predicted step", duration(plan_.step_seconds),
+            tile("predicted step",
+                 duration(plan_.step_seconds) + (plan_.step_error ? " &plusmn; " + percent(*plan_.step_error) : ""),
                  whole(plan_.step_rows) + (plan_.step_rows == 1 ? " row at " : " rows at ") + whole(plan_.step_past) +
                      " tokens") +
+            (plan_.groups > 1 ? tile("a round", duration(plan_.round_seconds),
+                                     "of all sessions, " + whole(plan_.groups) + " groups in flight")
+                              : "") +
             tile("speed", number("%.4g", plan_.tokens_per_second), "tokens/s") +
             tile("prefill", duration(plan_.prefill_seconds), "a prompt of " + whole(plan_.prompt));
     const std::string bound =
@@ -231,69 +233,6 @@ class Picture {
   }
   bool known(const Move& m) const {
     return (m.from.empty() || columns_.count(m.from)) && (m.to.empty() || columns_.count(m.to));
-  }
-
-  std::string pools() const {
-    constexpr double length = 420;
-    std::string text = "<h2>Memory</h2>\n";
-    for (const PoolUse& p : plan_.pools) {
-      const double used = static_cast<double>(p.bytes), capacity = static_cast<double>(p.capacity),
-                   scale = length / std::max({used, capacity, 1.0});
-      const bool over = p.bytes > p.capacity;
-      auto bar = [&](const char* kind, double from, double to) {
-        return "<rect class=\"" + std::string(kind) + "\" x=\"" + number("%.1f", from * scale) + "\" y=\"0\" width=\"" +
-               number("%.1f", (to - from) * scale) + "\" height=\"14\"/>";
-      };
-      text += "<div class=\"pool\"><span>" + escaped(p.pool) +
-              (p.within.empty() ? "" : " <small>limit within " + escaped(p.within) + "</small>") +
-              "</span><svg width=\"420\" height=\"14\" role=\"img\" aria-label=\"share used\">" +
-              bar("all", 0, capacity) + bar("used", 0, std::min(used, capacity)) +
-              (over ? bar("over", capacity, used) : "") + "</svg><span" + (over ? " class=\"bad\"" : "") + ">" +
-              amount(used) + " of " + amount(capacity) + (p.capacity ? ", " + percent(used / capacity) : "") +
-              "</span></div>\n";
-    }
-    return text;
-  }
-
-  static std::string line(const char* cell, const std::vector<std::string>& columns) {
-    std::string text = "<tr>";
-    for (const std::string& c : columns) text += "<" + std::string(cell) + ">" + c + "</" + cell + ">";
-    return text + "</tr>\n";
-  }
-
-  std::string tables() const {
-    std::vector<std::string> reasons;  // each once, numbered
-    std::string text = "<h2>The same as tables</h2>\n<table><caption>Units</caption>\n" +
-                       line("th", {"unit", "device", "time", "share", "bytes", "how", "runner-up", "refused by"});
-    for (const PlannedLayer& l : plan_.layers) {
-      std::string refused, second = "none";
-      for (const Refusal& r : l.refused) {
-        const std::string reason = r.device + " " + r.code + ": " + r.detail;
-        auto found = std::find(reasons.begin(), reasons.end(), reason);
-        if (found == reasons.end()) found = reasons.insert(found, reason);
-        refused += (refused.empty() ? "" : ", ") + escaped(r.device) + " <span title=\"" + escaped(r.detail) + "\">" +
-                   escaped(r.code) + "</span> [" + whole(found - reasons.begin() + 1) + "]";
-      }
-      if (l.runner_up)
-        second = escaped(l.runner_up->device) + " " + duration(l.runner_up->seconds) + " (" +
-                 escaped(l.runner_up->why) + ")";
-      text += line("td", {escaped(l.layer), escaped(l.device), duration(l.seconds), percent(share(l.seconds)),
-                          amount(static_cast<double>(l.bytes)),
-                          escaped(l.how + (l.detail.empty() ? "" : " (" + l.detail + ")")), second, refused});
-    }
-    text += "</table>\n";
-    if (!reasons.empty()) text += "<p>Refused because:</p>\n<ol>\n";
-    for (const std::string& r : reasons) text += "<li>" + escaped(r) + "</li>\n";
-    if (!reasons.empty()) text += "</ol>\n";
-    text += "<table><caption>Moves</caption>\n" + line("th", {"before", "from", "to", "time", "bytes", "how"});
-    for (const Move& m : plan_.moves)
-      text += line("td", {escaped(m.before), escaped(host_or(m.from)), escaped(host_or(m.to)), duration(m.seconds),
-                          amount(m.bytes), escaped(m.how)});
-    text += "</table>\n<table><caption>Memory</caption>\n" + line("th", {"pool", "used", "capacity", "limit within"});
-    for (const PoolUse& p : plan_.pools)
-      text += line("td", {escaped(p.pool), amount(static_cast<double>(p.bytes)),
-                          amount(static_cast<double>(p.capacity)), escaped(p.within)});
-    return text + "</table>\n";
   }
 
   const Plan& plan_;

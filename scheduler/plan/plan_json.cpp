@@ -1,5 +1,4 @@
-#include <nlohmann/json.hpp>
-
+#include "probes/json.h"
 #include "scheduler/plan/plan.h"
 
 namespace switchyard::scheduler {
@@ -125,7 +124,7 @@ std::string to_json(const Plan& p) {
                           {"how", m.how}});
   for (const More& m : p.better_with)
     j["better_with"].push_back({{"pool", m.pool}, {"bytes", m.bytes}, {"faster", m.faster}});
-  return j.dump(1) + "\n";
+  return probes::text_of(j, 1) + "\n";
 }
 
 hal::Result<Plan> plan_from_json(std::string_view text) {

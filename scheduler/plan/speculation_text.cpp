@@ -1,7 +1,7 @@
 // A speculation plan as JSON and as a table.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "probes/json.h"
 #include "scheduler/plan/problem.h"
 #include "scheduler/plan/speculation.h"
 
@@ -84,7 +84,7 @@ std::string to_json(const SpeculationPlan& plan) {
     j["placements"].push_back(std::move(place));
   }
   for (const DraftChoice& c : plan.by_drafted) j["by_drafted"].push_back(choice_json(c));
-  return j.dump(1) + "\n";
+  return probes::text_of(j, 1) + "\n";
 }
 
 std::string explain(const SpeculationPlan& plan) {

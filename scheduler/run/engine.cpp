@@ -61,15 +61,19 @@ void Engine::forget(const Session& session) {
     slots_.give_back(session.mark_->slot);
 }
 
+Status check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocab) {
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    if (tokens[i] < 0 || tokens[i] >= vocab)
+      return Error{Code::invalid_argument, "token " + std::to_string(tokens[i]) + " at position " + std::to_string(i) +
+                                               " is outside the vocabulary of " + std::to_string(vocab) + " (0 .. " +
+                                               std::to_string(vocab - 1) + ")"};
+  return ok();
+}
+
 Status Engine::check(const StepItem& item) const {
   if (!item.session || item.tokens.empty())
     return Error{Code::invalid_argument, "step: an item without session or tokens"};
-  for (std::size_t i = 0; i < item.tokens.size(); ++i)
-    if (item.tokens[i] < 0 || item.tokens[i] >= model_.config.vocab)
-      return Error{Code::invalid_argument, "token " + std::to_string(item.tokens[i]) + " at position " +
-                                               std::to_string(i) + " is outside the vocabulary of " +
-                                               std::to_string(model_.config.vocab) + " (0 .. " +
-                                               std::to_string(model_.config.vocab - 1) + ")"};
+  HAL_CHECK(check_tokens(item.tokens, model_.config.vocab));
   auto length = static_cast<std::int64_t>(item.session->log_.size() + item.tokens.size());
   if (length > options_.context)
     return Error{Code::invalid_argument,
@@ -300,7 +304,10 @@ std::vector<DeviceReport> Engine::device_report() const {
         if (h.key && !copies.insert({h.key, h.layout}).second) r.weights -= h.bytes;
       r.state += stage->state_bytes();
       r.io += stage->io_bytes();
-      if (const SharedExperts* experts = stage->experts()) r.scratch += experts->scratch(false);
+      if (const SharedExperts* experts = stage->experts()) {
+        r.scratch += experts->scratch(false);
+        r.io += experts->io(false);
+      }
     }
   }
   for (const auto& stage : stages_) {
@@ -311,6 +318,7 @@ std::vector<DeviceReport> Engine::device_report() const {
     if (r == all.end()) r = all.insert(r, {id, 0, 0, 0, 0});
     r->weights += experts->resident(true);
     r->scratch += experts->scratch(true);
+    r->io += experts->io(true);
   }
   return all;
 }

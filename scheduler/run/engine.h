@@ -75,9 +75,12 @@ struct DeviceReport {
   std::string device;
   hal::Bytes weights = 0;  // as its programs hold them
   hal::Bytes state = 0;    // slots and pages of all sessions
-  hal::Bytes scratch = 0;  // one for all stages there
-  hal::Bytes io = 0;       // rows between stages, step tables, logits: they grow with the largest step
+  hal::Bytes scratch = 0;  // one for all stages there, and one per part where experts are shared
+  hal::Bytes io = 0;       // rows between stages and parts, step tables, logits: they grow with the largest step
 };
+
+// invalid_argument: a token outside [0, vocab), with its position.
+hal::Status check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocab);
 
 class Engine {
  public:

@@ -237,6 +237,8 @@ TEST_F(Cli, PhasesAndDraftsArePlacedForADescribedMachine) {
 TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
   std::ofstream(file("broken.gguf")) << "GGUF and then nothing";
   std::ofstream(file("profile.json")) << "{\"schema\":\"switchyard.profile/99\"}";
+  std::string many;
+  for (int i = 0; i < 300; ++i) many += "1,";
   struct Try {
     std::string arguments;
     int code;
@@ -247,6 +249,7 @@ TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
            {"fly", 2, ""},
            {"run " + model() + " --tokens 1,x -n 1 --device cpu:0", 2, "x"},
            {"run " + model() + " --tokens 1,99999999 -n 1 --device cpu:0", 2, "99999999"},
+           {"run " + model() + " --tokens " + many + "99999999 -n 1 --device cpu:0", 2, "at position 300"},  // 2nd step
            {"run " + model() + " --tokens 1 -n -4 --device cpu:0", 2, "-4"},
            {"run " + model() + " --tokens 1 -n 1 --device gpu:7", 4, "cpu:0"},
            {"run " + file("none.gguf") + " --tokens 1 -n 1 --device cpu:0", 3, "none.gguf"},
@@ -318,6 +321,13 @@ TEST_F(Cli, RoutingIsRecordedAndRead) {
   EXPECT_EQ(tool("experts " + file("none")).code, 3);
   EXPECT_EQ(tool("experts " + trace + " --budget many").code, 2);
   EXPECT_EQ(tool("experts " + trace + " --budget 1MB --fast-us 3").code, 2);
+  const std::string recorded = read(trace);
+  EXPECT_EQ(tool("run " + moe + " --tokens 1 -n 1 --device gpu:7 --record-routing " + trace).code, 4);
+  EXPECT_EQ(tool("run " + moe + " --tokens 1,99999999 -n 1 --device cpu:0 --record-routing " + trace).code, 2);
+  EXPECT_TRUE(read(trace) == recorded) << "a run that fails has changed the trace of another";
+  auto unwritten = tool("run " + moe + " --tokens 1 -n 1 --device cpu:0 --record-routing " + file("no/t"));
+  EXPECT_EQ(unwritten.code, 1);
+  EXPECT_HAS(unwritten.err, "cannot write");
   auto dense = tool("run " + test::oracle_path("models/dense-hybrid-f32") +
                     " --tokens 1 -n 1 --device cpu:0 --record-routing " + file("d.trace"));
   EXPECT_EQ(dense.code, 1);

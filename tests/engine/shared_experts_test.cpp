@@ -1,4 +1,7 @@
 // Whole models whose experts two devices share, chosen by use: the reference's tokens, and no bit by chance.
+#include <fstream>
+#include <future>
+
 #include "scheduler/experts/choose.h"
 #include "scheduler/run/engine.h"
 #include "tests/support/devices.h"
@@ -135,6 +138,62 @@ TEST(SharedExperts, WhatCannotBeSharedSaysWhy) {
   few.experts[1] = {cpu, {true, false}};
   EXPECT_NE(message(open("moe-hybrid-f32", cpu, few)).find("1 of 2 chosen, of a unit with 8"), std::string::npos);
   EXPECT_NE(message(open("moe-hybrid-f32", cpu, shared_with(graph))).find("fixed shapes"), std::string::npos);
+}
+
+// What the simulated device counts as taken from it is what the engine says it holds there.
+TEST(SharedExperts, ReportsAllMemoryOfBothDevices) {
+  auto cpu = test::open_device("cpu:0");
+  for (bool own : {true, false}) {
+    auto sim = test::open_device("sim:kernel", sims);
+    auto engine = open("moe-hybrid-f32", own ? sim : cpu, shared_with(own ? cpu : sim));
+    ASSERT_TRUE(engine) << hal::describe(engine.error());
+    auto session = std::move((*engine)->create_session()).value();
+    feed(**engine, *session, golden("moe-hybrid-f32").tokens(64), WantLogits::last);
+    const auto reports = (*engine)->device_report();
+    ASSERT_EQ(reports.size(), 2u);
+    const DeviceReport& r = reports[own ? 0 : 1];
+    ASSERT_EQ(r.device, "sim:kernel");
+    EXPECT_GT(r.io, 0u);
+    EXPECT_EQ(r.weights + r.state + r.scratch + r.io, (*sim->heaps())[0].used)
+        << "weights " << r.weights << ", state " << r.state << ", scratch " << r.scratch << ", io " << r.io;
+  }
+}
+
+// The other device is out of memory when the first part is under way: the error comes after that part, which reads the
+// caller's rows; then the next step is sound.
+TEST(SharedExperts, ARefusedPartIsToldWhenNothingIsUnderWay) {
+  auto cpu = test::open_device("cpu:0");
+  const models::Model model = load("moe-hybrid-f32");
+  const std::string file = testing::TempDir() + "one_short.json";
+  int refused = 0;
+  for (int n = 1;; ++n) {
+    SCOPED_TRACE("allocation " + std::to_string(n));
+    std::ofstream(file) << R"({"name": "one_short", "faults": {"allocation": )" << n << "}}";
+    auto other = test::open_device("sim:one_short", {file});
+    auto shared = SharedExperts::make(cpu, {other, {true, true, true, false, false, false, true, false}},
+                                      models::build_segment(model, 2, 3, step_shape({})));
+    if (!shared) continue;
+    constexpr std::int64_t rows = 5;
+    const hal::Bytes bytes = rows * static_cast<hal::Bytes>(model.config.hidden) * 4;
+    const hal::Slice hidden{cpu->allocate({bytes, hal::Memory::device, "hidden"}).value(), 0, bytes};
+    ASSERT_TRUE(hidden.buffer->write(0, std::vector<std::byte>(bytes)));
+    const hal::TimelineRef gate = cpu->create_timeline(0).value();
+    auto done = std::async(std::launch::async, [&] { return (*shared)->submit(rows, hidden, hal::Point{gate, 1}); });
+    const bool waits = done.wait_for(std::chrono::milliseconds(200)) == std::future_status::timeout;
+    ASSERT_TRUE(gate->signal(1));
+    auto first = done.get();
+    if (first) {
+      EXPECT_TRUE(first->timeline->wait(first->value, std::chrono::minutes(1)));
+      break;  // no allocation is left to fail
+    }
+    ++refused;
+    EXPECT_TRUE(waits);
+    EXPECT_EQ(first.error().code, hal::Code::out_of_memory) << hal::describe(first.error());
+    auto again = (*shared)->submit(rows, hidden, std::nullopt);
+    ASSERT_TRUE(again) << hal::describe(again.error());
+    EXPECT_TRUE(again->timeline->wait(again->value, std::chrono::minutes(1)));
+  }
+  EXPECT_GE(refused, 4) << "x, index, gate and the sum";
 }
 
 TEST(SharedExperts, ALostDeviceFailsTheStepAndTheLogGoesOnElsewhere) {

@@ -150,6 +150,8 @@ TEST(Machine, JsonThereAndBack) {
   auto back = machine_from_json(text);
   ASSERT_TRUE(back) << hal::describe(back.error());
   EXPECT_EQ(to_json(*back), text);
+  m.chips[0].name = "Card \xff";  // as a driver may say
+  EXPECT_EQ(machine_from_json(to_json(m))->chips[0].name, "Card \ufffd");
   EXPECT_EQ(key(*back), key(m));
   EXPECT_EQ(back->door("a:0")->info.limits.max_buffer, 1ull << 40);
 }

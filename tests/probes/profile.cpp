@@ -43,6 +43,8 @@ TEST(Profile, JsonThereAndBack) {
   auto back = profile_from_json(text);
   ASSERT_TRUE(back) << hal::describe(back.error());
   EXPECT_EQ(to_json(*back), text);
+  p.devices[0].notes = {"no text: \xff"};
+  EXPECT_EQ(profile_from_json(to_json(p))->devices[0].notes[0], "no text: \ufffd");
   EXPECT_TRUE(back->devices[0].units[0].step == (Step{4, 2, 100, 2}));
   EXPECT_NE(back->link("cpu:0", "vulkan:1"), nullptr);
   EXPECT_EQ(back->link("vulkan:1", "cpu:0"), nullptr);

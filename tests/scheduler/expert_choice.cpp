@@ -176,7 +176,7 @@ TEST(ExpertMoves, OnlyWhatPaysTwiceIsExchanged) {
   const ExpertBudget budget{4000, trace.expert_bytes};
   const ExpertChoice bad = choose(ExpertPolicy::first, usage_of(whole(trace)), budget);
   // The dearest exchange there is, found by trying all; a link on which it pays exactly not, and one on which it does.
-  const MoveRule any{1, 1e15};
+  const ExchangeRule any{1, 1e15};
   ExpertChoice choice = bad;
   const double before = plain_cost(trace, choice, times);
   const auto swaps = exchange(choice, whole(trace), budget, times, any);
@@ -211,7 +211,7 @@ TEST(ExpertMoves, DriftIsFollowedAndNoiseIsNot) {
   const ExpertTimes times{10e-6, 40e-6, 8e-6};
   const ExpertShape shape{8, 32, 4};
   // An expert takes 100 us to move; exchanges are expected to serve 1000 tokens.
-  const MoveRule rule{1000, 1000 / 100e-6};
+  const ExchangeRule rule{1000, 1000 / 100e-6};
   for (std::uint64_t seed : {11, 12, 13}) {
     const RoutingTrace still = zipf(shape, 4000, 0.4, 1.2, seed), turned = zipf(shape, 4000, 0.4, 1.2, seed, 1000);
     const ExpertBudget budget{8 * 32 * 1000 / 2, still.expert_bytes};
@@ -227,6 +227,10 @@ TEST(ExpertMoves, DriftIsFollowedAndNoiseIsNot) {
     EXPECT_LT(b.adaptive, b.fixed * 0.85) << "seed " << seed << ": " << b.fixed << " to " << b.adaptive;
     std::printf("seed %d: still %.4f with %d moves, turned %.3f with %d moves\n", static_cast<int>(seed),
                 a.adaptive / a.fixed, static_cast<int>(a.swaps), b.adaptive / b.fixed, static_cast<int>(b.swaps));
+    for (std::int64_t window : {-1, 0}) {
+      const Replayed none = replay(whole(still), ExpertChoice(shape), budget, times, rule, window);
+      EXPECT_TRUE(none.fixed == 0 && none.adaptive == 0 && none.swaps == 0 && none.moved == 0) << window;
+    }
   }
 }
 

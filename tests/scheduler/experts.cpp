@@ -169,6 +169,16 @@ TEST(Experts, SideBySideTheyAreViewsElseGatheredOnce) {
       if (split->parts[0].segment.values[k.value].shape.size() == 3) keys.insert(k.key), ++made;
   }
   EXPECT_EQ(keys.size(), made);
+
+  hal::Segment unshared = s;
+  for (hal::Constant& k : unshared.constants) k.key = 0;
+  auto split = split_experts(unshared, sets()[20]);
+  ASSERT_TRUE(split);
+  for (const ExpertSplit::Part& part : split->parts)
+    for (const hal::Constant& k : part.segment.constants) {
+      if (part.segment.values[k.value].shape.size() != 3) continue;
+      EXPECT_EQ(k.key, 0u) << "never shared, nor is its part";
+    }
 }
 
 TEST(Experts, WhatFollowsRunsBesideTheOtherHalfWhereItOnlyAdds) {

@@ -120,5 +120,44 @@ TEST(Observed, AnEngineIsWatchedStepByStep) {
   EXPECT_NE(observer.stages()[2].drift, "learning");
 }
 
+// Costs are of whole units: of one whose experts two devices share, nothing is predicted.
+TEST(Observed, SharedExpertsAreMeasuredOnly) {
+  auto model = models::load(test::oracle_path("models/moe-hybrid-f32"));
+  ASSERT_TRUE(model) << hal::describe(model.error());
+  auto cpu = test::open_device("cpu:0"), sim = test::open_device("sim:kernel", {"tests/data/sim/kernel.json"});
+  std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(*model)), cpu);
+  EngineOptions options;
+  options.context = 256;
+  options.experts[1] = {sim, {true, false, true, false, true, false, true, false}};
+  auto engine = Engine::open(std::move(model).value(), devices, options);
+  ASSERT_TRUE(engine) << hal::describe(engine.error());
+  auto session = (*engine)->create_session();
+  ASSERT_TRUE(session);
+  probes::Profile profile;
+  for (const char* id : {"cpu:0", "sim:kernel"}) {
+    auto& d = profile.devices.emplace_back();
+    d.id = id;
+    d.read.per_second = d.stream.per_second = 1e10;
+    for (kernels::Products p : kernels::all_products) d.compute[p].per_second = 1e12;
+  }
+  StepObserver observer(**engine, &profile);
+  const std::vector<std::int32_t> token{1};
+  for (int i = 0; i < 70; ++i) {
+    ASSERT_TRUE((*engine)->feed(**session, token, WantLogits::last));
+    observer.after(Phase::decode, {1, 1, i, 1});
+  }
+  const auto stages = observer.stages();
+  ASSERT_EQ(stages.size(), 4u) << "before, on both devices, after";
+  for (std::size_t i = 0; i < 4; ++i) {
+    const bool shared = i == 1 || i == 2;
+    EXPECT_EQ(stages[i].device, i == 2 ? "sim:kernel" : "cpu:0");
+    EXPECT_EQ(stages[i].predicted > 0, !shared) << i;
+    EXPECT_EQ(stages[i].ratio > 0, !shared) << i;
+    EXPECT_GT(stages[i].measured, 0);
+    EXPECT_EQ(stages[i].factor, shared ? 1 : stages[i].factor);
+    EXPECT_EQ(stages[i].drift == "learning", shared) << stages[i].drift;
+  }
+}
+
 }  // namespace
 }  // namespace switchyard::scheduler

@@ -509,6 +509,8 @@ TEST(Pair, AsTextAndAsJson) {
     EXPECT_NE(text.find(word), std::string::npos) << word << "\n" << text;
   const auto j = nlohmann::json::parse(to_json(*plan));
   EXPECT_EQ(j["schema"], "switchyard.pair/1");
+  plan->model = "m \xff";  // as a folder may be called
+  EXPECT_EQ(nlohmann::json::parse(to_json(*plan))["model"], "m \ufffd");
   EXPECT_TRUE(j["split"]);
   EXPECT_DOUBLE_EQ(j["gain"], plan->gain());
   EXPECT_EQ(j["best"]["units"][0]["prefill"]["device"], "vulkan:0");

@@ -68,9 +68,9 @@ class Page {
     return found;
   }
   std::string decoded(std::string_view text) {
-    static const std::map<std::string_view, std::string> entities{{"amp", "&"},   {"lt", "<"},   {"gt", ">"},
-                                                                  {"quot", "\""}, {"#39", "'"},  {"middot", "."},
-                                                                  {"le", "<="},   {"rarr", "->"}};
+    static const std::map<std::string_view, std::string> entities{{"amp", "&"},     {"lt", "<"},  {"gt", ">"},
+                                                                  {"quot", "\""},   {"#39", "'"}, {"middot", "."},
+                                                                  {"plusmn", "+-"}, {"le", "<="}, {"rarr", "->"}};
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
       if (static_cast<unsigned char>(text[i]) < 32 && text[i] != '\n') fail("control character");
@@ -219,6 +219,18 @@ TEST(Picture, NumbersShadesAndPlacesAreThePlans) {
   const double half = large[0].number("height") / 2;
   EXPECT_NEAR(y1, large[0].number("y") + half, 1);
   EXPECT_NEAR(y2, little[0].number("y") + half, 1);
+}
+
+TEST(Picture, ARoundOfGroupsAndTheErrorOfAStepAreShown) {
+  Plan plan = small_plan();
+  const Page one(to_html(plan));
+  EXPECT_FALSE(one.says("div", "a round") || one.says("div", "+-"));
+  plan.mode = "throughput";
+  plan.groups = 2, plan.round_seconds = 0.0584, plan.step_error = 0.071;
+  const Page page(to_html(plan));
+  ASSERT_EQ(page.error, "");
+  EXPECT_TRUE(page.says("div", "47.3 ms +- 7.10 %1 row at 4095 tokens"));
+  EXPECT_TRUE(page.says("div", "a round58.4 msof all sessions, 2 groups in flight"));
 }
 
 TEST(Picture, HostileNamesAreText) {

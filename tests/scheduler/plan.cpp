@@ -269,6 +269,8 @@ TEST(Plan, JsonThereAndBackAndWhatIsRefused) {
   auto back = load_plan(text, p.machine, p.profile, request, take_all);
   ASSERT_TRUE(back) << hal::describe(back.error());
   EXPECT_EQ(to_json(*back), text);
+  back->model = "m \xff";  // as a folder may be called
+  EXPECT_EQ(plan_from_json(to_json(*back))->model, "m \ufffd");
   for (const char* field :
        {"\"schema\": \"switchyard.plan/2\"", "\"total_bytes\"", "\"pool\"", "\"capacity\"", "\"step_seconds\"",
         "\"lower_bound_seconds\"", "\"gap\"", "\"optimal\"", "\"layer\"", "\"runner_up\"", "\"refused\"", "\"how\""})

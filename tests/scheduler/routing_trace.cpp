@@ -7,7 +7,7 @@
 #include <random>
 
 #include "models/shapes/shapes.h"
-#include "scheduler/experts/trace.h"
+#include "scheduler/experts/choose.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -71,6 +71,10 @@ TEST_F(Trace, ReadsBackWhatWasWritten) {
     const std::string content = bytes();
     EXPECT_EQ(content.size() - content.find('\n') - 1, 2u * 4 + 18 * (experts > 256 ? 2 : 1));
   }
+  RoutingTrace named = small();
+  named.model = "m \xff";  // as a folder may be called
+  ASSERT_TRUE(save(named, path()));
+  EXPECT_EQ(load_trace(path())->model, "m \ufffd");
   EXPECT_FALSE(save(small(), (folder_ / "none" / "t").string()));
   EXPECT_EQ(load_trace((folder_ / "none").string()).error().code, hal::Code::not_found);
 }
@@ -119,9 +123,26 @@ TEST_F(Trace, WhatContradictsItselfIsRefusedWithItsPlace) {
   EXPECT_HAS(refusal(changed(content, "\"layers\":2", "\"layers\":2.5")), "layers is 2.5");
   EXPECT_HAS(refusal(changed(content, "\"layers\":2", "\"layers\":3")), "expert_bytes must be 3 positive numbers");
   EXPECT_HAS(refusal(changed(content, "1000", "0")), "expert_bytes must be 2 positive numbers");
+  EXPECT_HAS(refusal(changed(content, "1000", "1099511627777")), "expert_bytes must be 2 positive numbers of at most");
   EXPECT_HAS(refusal(changed(content, "0123456789abcdef", "0123456789ABCDEF")), "16 hexadecimal digits");
   EXPECT_HAS(refusal(changed(content, "\"tokens\":3", "\"tokens\":1099511627776")), "it was cut");
   EXPECT_HAS(refusal(changed(content, "\"experts\":8", "\"experts\":300")), "id_bytes is 1");
+}
+
+// A small file must not ask for tens of gigabytes of counts, nor for more bytes of experts than can be counted.
+TEST_F(Trace, LayersAndExpertsAreBoundedTogether) {
+  RoutingTrace t{"m", 1, {64, 65536, 1}, std::vector<hal::Bytes>(64, hal::Bytes{1} << 40), {}, {}};
+  ASSERT_TRUE(save(t, path()));
+  auto read = load_trace(path());
+  ASSERT_TRUE(read) << hal::describe(read.error());
+  const ExpertBudget budget{0, read->expert_bytes};
+  ExpertChoice all(read->shape);
+  std::fill(all.fast.begin(), all.fast.end(), std::uint8_t{1});
+  EXPECT_EQ(bytes_of(all, budget), hal::Bytes{1} << 62);
+  t.shape.layers = 65;
+  t.expert_bytes.push_back(1);
+  ASSERT_TRUE(save(t, path()));
+  EXPECT_HAS(refusal(bytes()), "65 layers of 65536 experts, expected at most 4194304 in all");
 }
 
 TEST_F(Trace, AnyBytesAreReadOrRefused) {
