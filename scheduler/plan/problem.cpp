@@ -300,7 +300,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
                     unit.state * static_cast<hal::Bytes>(request.sessions) + unit.zeros;
       place.scratch = offer.scratch;
       holds.back().push_back(offer.holds);
-      const bool one_sequence =
+      place.fixed_shapes =
           std::any_of(offer.groups.begin(), offer.groups.end(), [](const hal::Group& g) { return g.fixed_shapes; });
       Step step = p.step;
       if (place.fixed_shapes) step = {rows, 1, step.past, 1};
