@@ -145,8 +145,9 @@ void bench_model(const BenchArguments& a, const Global& global) {
       seconds_of([&] { placed = place(a.placement, fleet, chosen.load(), std::max(a.prompt, a.generate + 64)); });
   Engine* const engine = placed.engine.get();
   // A plan for so many sessions says in how many groups.
-  const bool planned =
-      placed.plan && placed.plan->mode == to_string(scheduler::Mode::throughput) && placed.plan->sessions == a.parallel;
+  const bool planned = placed.plan && placed.plan->mode == to_string(scheduler::Mode::throughput) &&
+                       placed.plan->sessions == a.parallel &&
+                       placed.plan->step_rows == (a.parallel + placed.plan->groups - 1) / placed.plan->groups;
   const std::int64_t groups = planned ? placed.plan->groups : 1;
 
   std::vector<Test> tests;

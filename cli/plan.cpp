@@ -14,7 +14,7 @@ struct Arguments {
   ModelArguments model;
   TargetArguments target;
   std::string context = "4096", mode = "latency", device, out, html;
-  std::int64_t sessions = 1, prompt = 512;
+  std::int64_t sessions = 1, groups = 0, prompt = 512;
   std::vector<std::string> pins;
   bool explain = false, table = false, strict = false;
 };
@@ -23,6 +23,7 @@ scheduler::PlanRequest request_of(const Arguments& a, const models::Model& model
                                   scheduler::StageOptions options) {
   scheduler::PlanRequest request = scheduler::request_for(model, options);
   request.sessions = a.sessions;
+  request.groups = a.groups;
   request.prompt = a.prompt;
   request.mode = check(scheduler::mode_from(a.mode));
   request.strict = a.strict;
@@ -133,6 +134,10 @@ void add_plan(CLI::App& app, Global& global) {
           ->capture_default_str();
   CLI::Option* sessions =
       verb->add_option("--sessions", a->sessions)->check(CLI::PositiveNumber)->capture_default_str();
+  CLI::Option* groups = verb->add_option("--groups", a->groups,
+                                         "with --mode throughput: groups of sessions with a step of each in flight, on "
+                                         "different devices; default: as many as is best")
+                            ->check(CLI::PositiveNumber);
   verb->add_option("--prompt", a->prompt, "tokens of the prefill to predict")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -148,6 +153,7 @@ void add_plan(CLI::App& app, Global& global) {
                  "instead of one plan: what fits, where and how fast, for contexts, sessions and weight types")
       ->excludes(context)
       ->excludes(sessions)
+      ->excludes(groups)
       ->excludes(mode);
   verb->add_option("-o,--out", a->out, "also write the plan as JSON to this file, for `run --plan`");
   verb->add_option("--html", a->html, "also write the plan as a picture, one HTML page, to this file")

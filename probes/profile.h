@@ -105,7 +105,7 @@ struct Link {
 // How many times longer work takes on `device` while `beside` works too, all the time and on the same sort of work.
 struct Contention {
   std::string device, beside;
-  double reads = 1, arithmetic = 1;  // of a matrix larger than caches; of products that come from them. At least 1
+  double reads = 1, arithmetic = 1;  // of a matrix of 53 MB; of products of one that caches hold. At least 1
 };
 
 struct Profile {

@@ -16,7 +16,7 @@ struct CopyCurves {
 hal::Result<CopyCurves> measure_copies(hal::Device& device, const Effort& effort, hal::Bytes largest);
 // Between two devices, by the queue of `to`.
 hal::Result<CopyCurve> measure_link(hal::Device& from, hal::Device& to, const Effort& effort, hal::Bytes largest);
-// Two devices at once: a row through a matrix far larger than caches, and 64 rows through one that fits into them.
+// Two devices at once: a row through a matrix of 53 MB, and 64 rows through one of 1 MB.
 hal::Result<std::array<Contention, 2>> measure_contention(hal::Device& a, hal::Device& b, const Effort& effort);
 // A gemm of 32 x 32, from submission to the end as the host sees it.
 hal::Result<Stat> measure_launch(hal::Device& device, const Effort& effort);
