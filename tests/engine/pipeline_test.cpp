@@ -220,7 +220,7 @@ TEST(Pipeline, AGroupThatFailsAloneLeavesTheOthersAndRecovers) {
   Talk want(*sound, prompts(3));
   want.rounds = {8, 8, 8};
   want.one_after_another();
-  const std::string file = testing::TempDir() + "short_of_memory.json";
+  const std::string file = test::temporary("short_of_memory.json");
   int failed_in_flight = 0;
   for (int n = 1;; ++n) {
     SCOPED_TRACE("allocation " + std::to_string(n));

@@ -164,7 +164,7 @@ TEST(SharedExperts, ReportsAllMemoryOfBothDevices) {
 TEST(SharedExperts, ARefusedPartIsToldWhenNothingIsUnderWay) {
   auto cpu = test::open_device("cpu:0");
   const models::Model model = load("moe-hybrid-f32");
-  const std::string file = testing::TempDir() + "one_short.json";
+  const std::string file = test::temporary("one_short.json");
   int refused = 0;
   for (int n = 1;; ++n) {
     SCOPED_TRACE("allocation " + std::to_string(n));

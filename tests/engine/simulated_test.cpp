@@ -37,7 +37,7 @@ struct Machine {
     for (std::size_t d = 0; d < count; ++d) {
       const bool graphs = random.below(6) == 0;
       link_gb_s.push_back(graphs ? 0 : 0.01 * static_cast<double>(1 + random.below(100)));
-      files.push_back(testing::TempDir() + "simulated_" + std::to_string(d) + ".json");
+      files.push_back(test::temporary("simulated_" + std::to_string(d) + ".json"));
       std::ofstream(files.back()) << R"({"name": "d)" << d << R"(", "clock": "logical", "formats": [")"
                                   << (graphs ? "graph" : "call") << R"("], "speeds": {"memory_gb_s": )"
                                   << 1 + random.below(50) << R"(, "compute_gflop_s": )" << 1 + random.below(100)
