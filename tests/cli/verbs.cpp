@@ -133,7 +133,8 @@ TEST_F(Cli, APlanIsAFileThatRunTakesAndAnotherModelDoesNot) {
   EXPECT_GT(r.data()["step_seconds"]["predicted"].get<double>(), 0);
   // Each stage's steps as predicted and measured: in the answer, as a table, and as a line of the file per run.
   ASSERT_EQ(r.data()["stages"].size(), 2 * r.data()["ran_on"].size());
-  for (const auto& s : r.data()["stages"]) {
+  const json ran = r.data();
+  for (const auto& s : ran["stages"]) {
     const bool decode = s["phase"] == "decode";
     EXPECT_EQ(s["samples"], decode ? 4 : 1) << s;
     EXPECT_GT(s["predicted_seconds"].get<double>(), 0) << s;
