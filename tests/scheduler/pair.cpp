@@ -451,8 +451,26 @@ TEST(Pair, BreakEvensEqualAScanOfThePrompt) {
       }
       auto expect_equal = [&](const Pays& got, const std::vector<double>& gains) {
         const Pays want = scan([&](std::int64_t n) { return gains[static_cast<std::size_t>(n)]; }, longest);
-        EXPECT_EQ(got.from, want.from) << "seed " << seed << " " << e.prefill << " " << e.decode;
-        EXPECT_EQ(got.to, want.to) << "seed " << seed << " " << e.prefill << " " << e.decode;
+        // Gains are looked at at 16 points of a step, so a range may run over a dip that is narrower; and where both
+        // ways take the same time to the last bit or so, either answer is right.
+        constexpr double tie = 1e-15;
+        const auto gain = [&](std::int64_t n) { return gains[static_cast<std::size_t>(n)]; };
+        const auto all_pay = [&](std::int64_t first, std::int64_t end) {
+          std::int64_t dip = 0;
+          for (std::int64_t n = first; n < end; ++n) {
+            dip = gain(n) <= tie ? dip + 1 : 0;
+            if (dip > std::max<std::int64_t>(1, request.plan.chunk / 16)) return false;
+          }
+          return true;
+        };
+        const bool from = got.from == want.from ||
+                          (got.from > 0 && want.from > 0 &&
+                           (got.from < want.from ? all_pay(got.from, want.from) : gain(got.from - 1) <= tie));
+        const bool to =
+            got.to == want.to || (got.from > 0 && want.from > 0 &&
+                                  (got.to > want.to ? all_pay(want.to, got.to + 1) : gain(got.to + 1) <= tie));
+        EXPECT_TRUE(from && to) << "seed " << seed << " " << e.prefill << " " << e.decode << ": " << got.from << " to "
+                                << got.to << ", a scan " << want.from << " to " << want.to;
         somewhere += want.from > 1 || (want.from == 1 && want.to < longest);
         never_pays += want.from == 0;
       };
