@@ -14,15 +14,15 @@ namespace switchyard::cli {
 namespace {
 
 using nlohmann::json;
-using scheduler::Engine;
+using scheduler::Executor;
 using scheduler::WantLogits;
 
 // The limit of every step of a test, each unit on its device.
 class Limits {
  public:
-  Limits(Fleet& fleet, const Engine& engine, const scheduler::StageOptions& options)
-      : units_(scheduler::units_of(engine.model(), options)), chunk_(options.max_rows) {
-    for (const auto& s : engine.report()) {
+  Limits(Fleet& fleet, const Executor& executor, const scheduler::StageOptions& options)
+      : units_(scheduler::units_of(executor.model(), options)), chunk_(options.max_rows) {
+    for (const auto& s : executor.report()) {
       device_of_.resize(static_cast<std::size_t>(s.last), s.device);
       auto [rates, fresh] = rates_.try_emplace(s.device);
       if (!fresh) continue;
@@ -74,28 +74,28 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-std::vector<std::int32_t> prompt_of(const Engine& engine, std::int64_t n) {
+std::vector<std::int32_t> prompt_of(const Executor& executor, std::int64_t n) {
   std::vector<std::int32_t> tokens;
   for (std::int64_t i = 0; i < n; ++i)
-    tokens.push_back(static_cast<std::int32_t>((i * 7919 + 13) % engine.model().config.vocab));
+    tokens.push_back(static_cast<std::int32_t>((i * 7919 + 13) % executor.model().config.vocab));
   return tokens;
 }
 
-double prefill(Engine& engine, std::int64_t n) {
-  auto session = check(engine.create_session());
-  auto tokens = prompt_of(engine, n);
-  return seconds_of([&] { check(engine.feed(*session, tokens, WantLogits::last)); });
+double prefill(Executor& executor, std::int64_t n) {
+  auto session = check(executor.create_sequence());
+  auto tokens = prompt_of(executor, n);
+  return seconds_of([&] { check(executor.feed(*session, tokens, WantLogits::last)); });
 }
 
 constexpr std::int64_t first_prompt = 8;  // of the first session to decode; each further one has a token more
 
 // n tokens of each of `sessions` sessions, one token of each per step; in several groups, a step of each in flight.
-double decode(Engine& engine, std::int64_t n, std::int64_t sessions, std::int64_t groups = 1) {
-  std::vector<std::unique_ptr<scheduler::Session>> all;
+double decode(Executor& executor, std::int64_t n, std::int64_t sessions, std::int64_t groups = 1) {
+  std::vector<std::unique_ptr<scheduler::Sequence>> all;
   std::vector<std::int32_t> next;
   for (std::int64_t s = 0; s < sessions; ++s) {
-    all.push_back(check(engine.create_session()));
-    auto logits = check(engine.feed(*all.back(), prompt_of(engine, first_prompt + s), WantLogits::last));
+    all.push_back(check(executor.create_sequence()));
+    auto logits = check(executor.feed(*all.back(), prompt_of(executor, first_prompt + s), WantLogits::last));
     next.push_back(scheduler::greedy(logits));
   }
   const auto begin_of = [&](std::size_t group) { return group * all.size() / static_cast<std::size_t>(groups); };
@@ -111,13 +111,13 @@ double decode(Engine& engine, std::int64_t n, std::int64_t sessions, std::int64_
   };
   return seconds_of([&] {
     if (groups == 1) {
-      for (std::int64_t i = 0; i < n; ++i) take(0, check(engine.step(step_of(0))));
+      for (std::int64_t i = 0; i < n; ++i) take(0, check(executor.step(step_of(0))));
       return;
     }
     std::vector<scheduler::GroupStep> first;
     for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g) first.push_back(step_of(g));
     const auto done = check(scheduler::Pipeline::run(
-        engine, std::move(first), [&](std::size_t group, std::int64_t round, const scheduler::StepResult& result) {
+        executor, std::move(first), [&](std::size_t group, std::int64_t round, const scheduler::StepResult& result) {
           take(group, result);
           return round + 1 < n ? step_of(group) : scheduler::GroupStep{};
         }));
@@ -143,7 +143,7 @@ void bench_model(const BenchArguments& a, const Global& global) {
   Placed placed;
   const double load =
       seconds_of([&] { placed = place(a.placement, fleet, chosen.load(), std::max(a.prompt, a.generate + 64)); });
-  Engine* const engine = placed.engine.get();
+  Executor* const executor = placed.executor.get();
   // A plan for so many sessions says in how many groups.
   const bool planned = placed.plan && placed.plan->mode == to_string(scheduler::Mode::throughput) &&
                        placed.plan->sessions == a.parallel &&
@@ -166,13 +166,13 @@ void bench_model(const BenchArguments& a, const Global& global) {
   if (a.prompt > 0)
     add(
         "pp" + std::to_string(a.prompt), a.prompt, [&](const Limits& l) { return l.prefill(a.prompt); },
-        [&] { return prefill(*engine, a.prompt); });
+        [&] { return prefill(*executor, a.prompt); });
   if (a.prompt > 0 && placed.plan && placed.plan->prompt == a.prompt)
     tests.back().predicted = static_cast<double>(a.prompt) / placed.plan->prefill_seconds;
   if (a.generate > 0)
     add(
         generate, a.generate, [&](const Limits& l) { return l.decode(a.generate, 1, first_prompt); },
-        [&] { return decode(*engine, a.generate, 1); });
+        [&] { return decode(*executor, a.generate, 1); });
   if (a.generate > 0 && placed.plan && placed.plan->step_rows == 1 && placed.plan->groups == 1)
     tests.back().predicted = 1 / placed.plan->step_seconds;
   if (a.generate > 0 && a.parallel > 1)
@@ -180,14 +180,14 @@ void bench_model(const BenchArguments& a, const Global& global) {
         generate + "x" + std::to_string(a.parallel) + (groups > 1 ? "/" + std::to_string(groups) : std::string()),
         a.generate * a.parallel,
         [&](const Limits& l) { return l.decode(a.generate, a.parallel, first_prompt + a.parallel / 2); },
-        [&] { return decode(*engine, a.generate, a.parallel, groups); });
+        [&] { return decode(*executor, a.generate, a.parallel, groups); });
   if (planned && a.generate > 0 && a.parallel > 1) tests.back().predicted = placed.plan->tokens_per_second;
 
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);  // before the rates are measured, which takes memory that the model does not need
-  const Limits limits(fleet, *engine, engine->options());
+  const Limits limits(fleet, *executor, executor->options());
   std::string devices;
-  for (const auto& s : engine->report()) devices += (devices.empty() ? "" : "+") + s.device;
+  for (const auto& s : executor->report()) devices += (devices.empty() ? "" : "+") + s.device;
   json results = json::array();
   for (const Test& t : tests) {
     const scheduler::Limit limit = t.limit(limits);
@@ -208,8 +208,8 @@ void bench_model(const BenchArguments& a, const Global& global) {
   for (const auto& [device, r] : limits.rates()) rates.push_back(limits_json(device, r));
   if (global.json) {
     json out{{"schema", "switchyard.bench/2"},
-             {"model", engine->model().name},
-             {"seeded", engine->model().seeded},
+             {"model", executor->model().name},
+             {"seeded", executor->model().seeded},
              {"results", results},
              {"limits", rates},
              {"load_seconds", load},
@@ -217,8 +217,8 @@ void bench_model(const BenchArguments& a, const Global& global) {
     std::printf("%s\n", probes::text_of(out, 2).c_str());
     return;
   }
-  std::printf("%s on %s: loaded in %.2f s, peak memory %.2f GB\n", engine->model().name.c_str(), devices.c_str(), load,
-              static_cast<double>(usage.ru_maxrss) * 1024 / 1e9);
+  std::printf("%s on %s: loaded in %.2f s, peak memory %.2f GB\n", executor->model().name.c_str(), devices.c_str(),
+              load, static_cast<double>(usage.ru_maxrss) * 1024 / 1e9);
   for (const auto& [device, r] : limits.rates())
     std::printf("%s in this run: %s\n", device.c_str(), limits_text(r).c_str());
   std::printf("%-10s %12s %12s %12s  %10s   tokens/s, %lld runs; %% of the least time by those rates\n", "test",

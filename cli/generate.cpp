@@ -37,8 +37,8 @@ void PrecisionArguments::apply(scheduler::StageOptions& options) const {
 
 namespace {
 
-scheduler::EngineOptions options_of(const PlacementArguments& a, std::int64_t tokens_needed) {
-  scheduler::EngineOptions options;
+scheduler::ExecutorOptions options_of(const PlacementArguments& a, std::int64_t tokens_needed) {
+  scheduler::ExecutorOptions options;
   options.context = std::max(count(a.context), tokens_needed);
   a.precision.apply(options);
   options.want_spans = !a.trace.empty();
@@ -49,7 +49,7 @@ scheduler::EngineOptions options_of(const PlacementArguments& a, std::int64_t to
 
 // One device for everything; what it declines goes to the CPU and is said, or is an error.
 std::vector<hal::DeviceRef> on_one_device(const PlacementArguments& a, Fleet& fleet, const models::Model& model,
-                                          const scheduler::EngineOptions& options) {
+                                          const scheduler::ExecutorOptions& options) {
   hal::DeviceRef device = fleet.open(a.device);
   std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(model)), device);
   if (a.strict) return devices;  // the stage refuses with every op and reason
@@ -78,14 +78,14 @@ std::optional<probes::Profile> known_profile(Fleet& fleet, const std::string& pa
 }  // namespace
 
 Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std::int64_t tokens_needed) {
-  scheduler::EngineOptions options = options_of(a, tokens_needed);
+  scheduler::ExecutorOptions options = options_of(a, tokens_needed);
   fleet.trace_to(a.trace);
   Placed placed;
   if (a.plan.empty() && a.device != "auto") {
     auto devices = on_one_device(a, fleet, model, options);
     placed.profile = known_profile(fleet, a.profile, model, options);
     if (!a.experts.trace.empty()) a.experts.place(fleet, model, devices, options);
-    placed.engine = check(scheduler::Engine::open(std::move(model), std::move(devices), options));
+    placed.executor = check(scheduler::Executor::open(std::move(model), std::move(devices), options));
     return placed;
   }
   if (!a.experts.trace.empty()) fail(usage, "--experts: name the device that holds the most used ones with --device");
@@ -101,7 +101,7 @@ Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std
     say("auto: placed on " + devices + " by measurement (`switchyard plan` shows why)");
   }
   auto open = [&](const std::string& id) -> hal::Result<hal::DeviceRef> { return fleet.open(id); };
-  placed.engine = check(scheduler::run(std::move(model), *placed.plan, open, options));
+  placed.executor = check(scheduler::run(std::move(model), *placed.plan, open, options));
   return placed;
 }
 

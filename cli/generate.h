@@ -1,4 +1,4 @@
-// What run, logits and bench share: which device runs which unit, and the engine opened for it.
+// What run, logits and bench share: which device runs which unit, and the executor opened for it.
 #pragma once
 #include "cli/planning.h"
 
@@ -30,7 +30,7 @@ struct PlacementArguments {
 };
 
 struct Placed {
-  std::unique_ptr<scheduler::Engine> engine;
+  std::unique_ptr<scheduler::Executor> executor;
   std::optional<scheduler::Plan> plan;  // where one was made or given; not where a device was named
   // What the steps are predicted by; none: a device was named, and this machine has not been measured.
   std::optional<probes::Profile> profile;

@@ -32,12 +32,12 @@ void run(const Arguments& a, const Global& global) {
   std::vector<std::int32_t> tokens = token_list(a.tokens);
   Fleet fleet(global);
   Placed placed = place(a.placement, fleet, a.model.load(), static_cast<std::int64_t>(tokens.size()));
-  auto& engine = placed.engine;
-  auto session = check(engine->create_session());
-  std::vector<float> logits = check(engine->feed(*session, tokens, scheduler::WantLogits::all));
+  auto& executor = placed.executor;
+  auto session = check(executor->create_sequence());
+  std::vector<float> logits = check(executor->feed(*session, tokens, scheduler::WantLogits::all));
   fleet.finish();
-  write_safetensors(a.out, logits, tokens.size(), static_cast<std::size_t>(engine->model().config.vocab));
-  say("logits of " + std::to_string(tokens.size()) + " tokens in " + std::to_string(engine->steps()) +
+  write_safetensors(a.out, logits, tokens.size(), static_cast<std::size_t>(executor->model().config.vocab));
+  say("logits of " + std::to_string(tokens.size()) + " tokens in " + std::to_string(executor->steps()) +
       " steps written to " + a.out);
 }
 

@@ -23,20 +23,20 @@ struct Arguments {
   std::uint64_t sample_seed = 1;
 };
 
-json ran_on(const scheduler::Engine& engine) {
+json ran_on(const scheduler::Executor& executor) {
   json list = json::array();
-  for (const scheduler::StageReport& s : engine.report()) {
+  for (const scheduler::StageReport& s : executor.report()) {
     json layers = json::array(), units = json::array();  // layers: with at least one of their parts here
     for (std::int64_t unit = s.first; unit < s.last; ++unit) {
-      const std::int64_t layer = models::part_of(engine.model(), unit).layer;
+      const std::int64_t layer = models::part_of(executor.model(), unit).layer;
       if (layer >= 0 && (layers.empty() || layers.back() != layer)) layers.push_back(layer);
-      units.push_back(models::unit_name(engine.model(), unit));
+      units.push_back(models::unit_name(executor.model(), unit));
     }
     list.push_back({{"device", s.device},
                     {"layers", layers},
                     {"units", units},
                     {"embedding", s.first == 0},
-                    {"head", s.last == models::unit_count(engine.model())},
+                    {"head", s.last == models::unit_count(executor.model())},
                     {"seconds", s.seconds},
                     {"bytes", s.resident + s.state},
                     {"weight_bytes", s.resident},
@@ -83,8 +83,8 @@ void say_stages(const std::vector<scheduler::ObservedStage>& stages) {
 void record(const std::string& path, const Placed& placed, const Fleet& fleet,
             const std::vector<scheduler::ObservedStage>& stages) {
   scheduler::Observed run;
-  run.model = placed.engine->model().name;
-  run.model_hash = placed.engine->model().content_hash;
+  run.model = placed.executor->model().name;
+  run.model_hash = placed.executor->model().content_hash;
   run.machine = probes::key(fleet.machine());
   if (placed.plan) {
     run.mode = placed.plan->mode;
@@ -115,33 +115,33 @@ void run(const Arguments& a, const Global& global) {
     };
   }
   Placed placed = place(placement, fleet, std::move(model), static_cast<std::int64_t>(prompt.size()) + a.n);
-  auto& engine = placed.engine;
-  auto session = check(engine->create_session());
+  auto& executor = placed.executor;
+  auto session = check(executor->create_sequence());
 
   // Greedy needs no device: the largest logit. Sampling is an op, on the first device that takes it.
   std::unique_ptr<scheduler::Sampler> sampler;
   if (a.sampling.temperature > 0)
     sampler =
-        check(scheduler::Sampler::make(fleet.open("cpu:0"), engine->model().config.vocab, a.sampling, a.sample_seed));
+        check(scheduler::Sampler::make(fleet.open("cpu:0"), executor->model().config.vocab, a.sampling, a.sample_seed));
   auto choose = [&](const std::vector<float>& logits) {
     return sampler ? check(sampler->sample(logits)) : scheduler::greedy(logits);
   };
 
   auto clock = [] { return std::chrono::steady_clock::now(); };
   auto seconds = [](auto from, auto to) { return std::chrono::duration<double>(to - from).count(); };
-  scheduler::StepObserver observer(*engine, placed.profile ? &*placed.profile : nullptr);
+  scheduler::StepObserver observer(*executor, placed.profile ? &*placed.profile : nullptr);
   std::vector<float> logits;
   double watching[2] = {0, 0};  // the observer's own seconds, which are no part of the run
   auto feed = [&](std::span<const std::int32_t> tokens, scheduler::Phase phase, bool last) {
     const probes::Step size{static_cast<std::int64_t>(tokens.size()), 1,
                             static_cast<std::int64_t>(session->log().size()), last ? 1 : 0};
-    logits = check(engine->feed(*session, tokens, last ? scheduler::WantLogits::last : scheduler::WantLogits::none));
+    logits = check(executor->feed(*session, tokens, last ? scheduler::WantLogits::last : scheduler::WantLogits::none));
     const auto fed = clock();
     observer.after(phase, size);
     watching[static_cast<std::size_t>(phase)] += seconds(fed, clock());
   };
   const auto begin = clock();
-  const auto chunk = static_cast<std::size_t>(engine->options().max_rows);
+  const auto chunk = static_cast<std::size_t>(executor->options().max_rows);
   for (std::size_t past = 0; past < prompt.size(); past += chunk)
     feed(std::span(prompt).subspan(past, std::min(chunk, prompt.size() - past)), scheduler::Phase::prefill,
          past + chunk >= prompt.size());
@@ -169,12 +169,12 @@ void run(const Arguments& a, const Global& global) {
 
   if (global.json) {
     json out{{"schema", "switchyard.run/1"},
-             {"model", engine->model().name},
-             {"seeded", engine->model().seeded},
+             {"model", executor->model().name},
+             {"seeded", executor->model().seeded},
              {"tokens", made},
-             {"ran_on", ran_on(*engine)},
+             {"ran_on", ran_on(*executor)},
              {"stages", stages_of(stages)},
-             {"steps", engine->steps()},
+             {"steps", executor->steps()},
              {"step_seconds",
               {{"predicted", placed.plan ? json(placed.plan->step_seconds) : json(nullptr)},
                {"measured", made.empty() ? json(nullptr) : json(decode / static_cast<double>(made.size()))}}},
@@ -198,7 +198,7 @@ void run(const Arguments& a, const Global& global) {
                   placed.plan->step_seconds * 1e3, step * 1e3, 100 * (step / placed.plan->step_seconds - 1));
     say(line);
   }
-  for (const scheduler::StageReport& s : engine->report()) {
+  for (const scheduler::StageReport& s : executor->report()) {
     std::snprintf(line, sizeof line, "  %-12s units %lld..%lld  %.3f s on the device  weights %.1f MB  state %.1f MB",
                   s.device.c_str(), static_cast<long long>(s.first), static_cast<long long>(s.last - 1), s.seconds,
                   static_cast<double>(s.resident) / 1e6, static_cast<double>(s.state) / 1e6);

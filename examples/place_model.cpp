@@ -18,7 +18,7 @@ T need(hal::Result<T> result) {
 
 int main(int argc, char** argv) {
   models::Model model = need(models::load(argc > 1 ? argv[1] : "granite-4.0-h-350m"));
-  scheduler::EngineOptions options;
+  scheduler::ExecutorOptions options;
   options.kv = hal::DType::f16;
   scheduler::PlanRequest request = scheduler::request_for(model, options);
 
@@ -35,9 +35,9 @@ int main(int argc, char** argv) {
   scheduler::Plan plan = need(scheduler::make_plan(devices.machine(), profile, request));
   std::printf("%s\n", scheduler::explain(plan).c_str());
 
-  auto engine = need(scheduler::run(std::move(model), plan, devices, options));
-  auto session = need(engine->create_session());
+  auto executor = need(scheduler::run(std::move(model), plan, devices, options));
+  auto session = need(executor->create_sequence());
   std::vector<std::int32_t> tokens{1, 2, 3};
-  auto logits = need(engine->feed(*session, tokens, scheduler::WantLogits::last));
+  auto logits = need(executor->feed(*session, tokens, scheduler::WantLogits::last));
   std::printf("next token: %d\n", scheduler::greedy(logits));
 }

@@ -78,12 +78,12 @@ hal::Result<std::vector<Observed>> observed_from_json_lines(std::string_view tex
   return runs;
 }
 
-StepObserver::StepObserver(const Engine& engine, const probes::Profile* profile)
-    : engine_(engine), profile_(profile ? *profile : probes::Profile{}) {
-  const std::vector<Unit> units = units_of(engine.model(), engine.options());
-  for (const StageReport& stage : engine.report()) {
+StepObserver::StepObserver(const Executor& executor, const probes::Profile* profile)
+    : executor_(executor), profile_(profile ? *profile : probes::Profile{}) {
+  const std::vector<Unit> units = units_of(executor.model(), executor.options());
+  for (const StageReport& stage : executor.report()) {
     std::map<std::string, Work> same;
-    const bool shared = shared_experts(engine.options(), engine.model(), stage.first, stage.last);
+    const bool shared = shared_experts(executor.options(), executor.model(), stage.first, stage.last);
     for (std::int64_t u = stage.first; u < stage.last && !shared; ++u) {  // costs are of whole units
       const hal::Segment& segment = units[static_cast<std::size_t>(u)].segment;
       Work& work = same.try_emplace(probes::unit_key(segment), Work{segment, 0}).first->second;
@@ -103,7 +103,7 @@ double StepObserver::predicted(std::size_t stage, const probes::Step& asked) {
   auto [known, fresh] =
       known_.try_emplace({static_cast<std::int64_t>(stage), step.rows, step.sequences, step.past, step.logits}, 0.0);
   if (!fresh) return known->second;
-  const std::string device = engine_.report()[stage].device;
+  const std::string device = executor_.report()[stage].device;
   for (const Work& work : work_[stage]) {
     const auto estimate = cost_.unit(device, work.segment, step);
     if (!estimate) return known->second = 0;
@@ -113,7 +113,7 @@ double StepObserver::predicted(std::size_t stage, const probes::Step& asked) {
 }
 
 void StepObserver::after(Phase phase, const probes::Step& step) {
-  const std::vector<StageReport> report = engine_.report();
+  const std::vector<StageReport> report = executor_.report();
   for (std::size_t i = 0; i < report.size(); ++i) {
     const double measured = report[i].seconds - seconds_[i], expected = predicted(i, step);
     seconds_[i] = report[i].seconds;
@@ -127,14 +127,14 @@ void StepObserver::after(Phase phase, const probes::Step& step) {
 
 std::vector<ObservedStage> StepObserver::stages() const {
   std::vector<ObservedStage> all;
-  const std::vector<StageReport> report = engine_.report();
+  const std::vector<StageReport> report = executor_.report();
   for (Phase phase : {Phase::prefill, Phase::decode})
     for (std::size_t i = 0; i < report.size(); ++i) {
       const Samples& samples = samples_[i][static_cast<std::size_t>(phase)];
       if (samples.measured.empty()) continue;
       ObservedStage s{report[i].device,
-                      models::unit_name(engine_.model(), report[i].first),
-                      models::unit_name(engine_.model(), report[i].last - 1),
+                      models::unit_name(executor_.model(), report[i].first),
+                      models::unit_name(executor_.model(), report[i].last - 1),
                       report[i].last - report[i].first,
                       phase,
                       median(samples.predicted),

@@ -5,7 +5,7 @@
 
 #include "scheduler/cost/cost.h"
 #include "scheduler/drift/drift.h"
-#include "scheduler/run/engine.h"
+#include "scheduler/run/executor.h"
 #include "scheduler/run/place.h"
 
 namespace switchyard::scheduler {
@@ -36,11 +36,11 @@ std::string to_json_line(const Observed& run);
 // Of a file of such lines; empty ones are skipped. io, with the line's number: another schema, or not such a line.
 hal::Result<std::vector<Observed>> observed_from_json_lines(std::string_view text);
 
-// Watches an engine: call after() each time it has run one step. The engine must outlive it; the profile need not.
+// Watches an executor: call after() each time it has run one step. The executor must outlive it; the profile need not.
 class StepObserver {
  public:
   // profile: of this machine; none: nothing is predicted.
-  StepObserver(const Engine& engine, const probes::Profile* profile);
+  StepObserver(const Executor& executor, const probes::Profile* profile);
   StepObserver(const StepObserver&) = delete;
   StepObserver& operator=(const StepObserver&) = delete;
   void after(Phase phase, const probes::Step& step);
@@ -57,7 +57,7 @@ class StepObserver {
   };
   double predicted(std::size_t stage, const probes::Step& step);
 
-  const Engine& engine_;
+  const Executor& executor_;
   probes::Profile profile_;
   CostModel cost_{profile_};
   std::vector<std::vector<Work>> work_;                  // per stage

@@ -174,7 +174,7 @@ hal::Result<Answer> answer(const probes::Machine& machine, CostModel& cost, cons
   return a;
 }
 
-// Rows or sequences of a step that no engine would take.
+// Rows or sequences of a step that no executor would take.
 bool too_large(const PlanRequest& request, std::int64_t groups) {
   const std::int64_t sequences = (request.sessions + groups - 1) / groups;
   return sequences > request.max_sequences || sequences * request.rows > request.chunk;

@@ -89,7 +89,7 @@ void share_copies(const Holdings& holds, Problem& p) {
   }
 }
 
-// What an engine takes of a device once, whatever lies there: scratch for its largest unit, and for the rows between
+// What an executor takes of a device once, whatever lies there: scratch for its largest unit, and for the rows between
 // units of a program; buffers for the rows (and logits) that come and go, of the largest step, and the step's tables,
 // which each part of the chain has for itself, so at most one per unit. Of several groups in flight each has its own.
 void set_fixed(const PlanRequest& request, Problem& p) {

@@ -8,16 +8,16 @@ namespace switchyard::scheduler {
 
 using namespace hal;
 
-Result<PipelineResult> Pipeline::run(Engine& engine, std::vector<GroupStep> first, const NextStep& next,
+Result<PipelineResult> Pipeline::run(Executor& executor, std::vector<GroupStep> first, const NextStep& next,
                                      bool want_jobs) {
-  Pipeline p(engine);
+  Pipeline p(executor);
   HAL_CHECK(p.open(std::move(first)));
-  if (want_jobs) p.result_.jobs.resize(engine.devices_.size());
+  if (want_jobs) p.result_.jobs.resize(executor.devices_.size());
   std::optional<Error> failed;
   {
     std::vector<std::jthread> threads;
     try {
-      for (std::size_t d = 0; d < engine.devices_.size(); ++d) threads.emplace_back([&p, d] { p.work(d); });
+      for (std::size_t d = 0; d < executor.devices_.size(); ++d) threads.emplace_back([&p, d] { p.work(d); });
     } catch (const std::system_error& e) {  // those that did start have nothing to do
       const std::lock_guard lock(p.mutex_);
       for (Group& g : p.groups_) g.ended = true;
@@ -27,7 +27,7 @@ Result<PipelineResult> Pipeline::run(Engine& engine, std::vector<GroupStep> firs
     if (!failed) p.serve(next);
   }
   if (failed) {
-    for (const Group& g : p.groups_) Engine::end_step(g.step, false);
+    for (const Group& g : p.groups_) Executor::end_step(g.step, false);
     return *failed;
   }
   for (const Group& g : p.groups_) p.result_.groups.push_back({g.done, g.error});
@@ -37,26 +37,26 @@ Result<PipelineResult> Pipeline::run(Engine& engine, std::vector<GroupStep> firs
 Status Pipeline::open(std::vector<GroupStep> first) {
   if (first.empty()) return Error{Code::invalid_argument, "pipeline: no groups"};
   const bool shares =
-      std::any_of(engine_.stages_.begin(), engine_.stages_.end(), [](const auto& s) { return s->experts(); });
-  if (shares || engine_.options_.on_routing)
+      std::any_of(executor_.stages_.begin(), executor_.stages_.end(), [](const auto& s) { return s->experts(); });
+  if (shares || executor_.options_.on_routing)
     return Error{Code::unsupported,
-                 "pipeline: an engine that shares experts or reports routing runs one step at a time"};
-  std::set<const Session*> all;
+                 "pipeline: an executor that shares experts or reports routing runs one step at a time"};
+  std::set<const Sequence*> all;
   for (GroupStep& step : first) {
-    HAL_CHECK(engine_.check(step));
+    HAL_CHECK(executor_.check(step));
     Group& g = groups_.emplace_back();
     for (const StepItem& item : step) {
-      g.sessions.push_back(item.session);
-      if (!all.insert(item.session).second)
+      g.sequences.push_back(item.sequence);
+      if (!all.insert(item.sequence).second)
         return Error{Code::invalid_argument,
-                     "pipeline: session " + std::to_string(item.session->id()) + " stands in two groups"};
+                     "pipeline: sequence " + std::to_string(item.sequence->id()) + " stands in two groups"};
     }
     g.step = std::move(step);
   }
-  for (const auto& stage : engine_.stages_) HAL_CHECK(stage->reserve_lanes(groups_.size()));
-  for (const Group& g : groups_) HAL_CHECK(engine_.replay_stale(g.step));
+  for (const auto& stage : executor_.stages_) HAL_CHECK(stage->reserve_lanes(groups_.size()));
+  for (const Group& g : groups_) HAL_CHECK(executor_.replay_stale(g.step));
   for (Group& g : groups_) {
-    g.point = engine_.last_step_;
+    g.point = executor_.last_step_;
     start(g);
   }
   return ok();
@@ -64,12 +64,12 @@ Status Pipeline::open(std::vector<GroupStep> first) {
 
 // A device's thread.
 void Pipeline::work(std::size_t device) {
-  const auto& stages = engine_.stages_;
+  const auto& stages = executor_.stages_;
   bool any = true;
   for (std::int64_t round = 0; any; ++round) {
     any = false;
     for (std::size_t s = 0; s < stages.size(); ++s) {
-      if (&stages[s]->shared() != engine_.devices_[device].get()) continue;
+      if (&stages[s]->shared() != executor_.devices_[device].get()) continue;
       for (std::size_t n = 0; n < groups_.size(); ++n) {
         Group& g = groups_[n];
         std::unique_lock lock(mutex_);
@@ -97,11 +97,11 @@ void Pipeline::work(std::size_t device) {
 
 Status Pipeline::job(std::size_t s, std::size_t n) {
   Group& g = groups_[n];
-  Stage& stage = *engine_.stages_[s];
+  Stage& stage = *executor_.stages_[s];
   HAL_TRY(g.point, stage.submit(g.tables, g.rows, g.point, n));
   HAL_CHECK(g.point.timeline->wait(g.point.value, std::chrono::nanoseconds::max()));
   g.rows = stage.output(n);
-  engine_.seconds_[s] += stage.last_seconds(n);
+  executor_.seconds_[s] += stage.last_seconds(n);
   return ok();
 }
 
@@ -127,15 +127,15 @@ void Pipeline::serve(const NextStep& next) {
 
 bool Pipeline::advance(std::size_t n, const NextStep& next) {
   Group& g = groups_[n];
-  Result<StepResult> result = g.error ? *g.error : engine_.read_logits(g.step, *g.rows);
-  Engine::end_step(g.step, result.has_value());
+  Result<StepResult> result = g.error ? *g.error : executor_.read_logits(g.step, *g.rows);
+  Executor::end_step(g.step, result.has_value());
   if (!result) {
     g.error = result.error();
     return false;
   }
   result->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - g.begin).count();
-  engine_.last_step_ = g.point;
-  ++engine_.steps_;
+  executor_.last_step_ = g.point;
+  ++executor_.steps_;
   g.step = next(n, g.done++, *result);
   if (g.step.empty()) return false;
   if (Status known = admit(g); !known) {
@@ -147,16 +147,16 @@ bool Pipeline::advance(std::size_t n, const NextStep& next) {
 }
 
 Status Pipeline::admit(const Group& g) const {
-  HAL_CHECK(engine_.check(g.step));
+  HAL_CHECK(executor_.check(g.step));
   for (const StepItem& item : g.step)
-    if (std::find(g.sessions.begin(), g.sessions.end(), item.session) == g.sessions.end())
-      return Error{Code::invalid_argument, "pipeline: session " + std::to_string(item.session->id()) +
+    if (std::find(g.sequences.begin(), g.sequences.end(), item.sequence) == g.sequences.end())
+      return Error{Code::invalid_argument, "pipeline: sequence " + std::to_string(item.sequence->id()) +
                                                " was not in the first step of its group"};
   return ok();
 }
 
 void Pipeline::start(Group& g) {
-  g.tables = Engine::tables_of(g.step);
+  g.tables = Executor::tables_of(g.step);
   g.rows.reset();
   g.begin = std::chrono::steady_clock::now();
 }

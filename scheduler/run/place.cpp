@@ -29,8 +29,8 @@ PlanRequest request_for(const models::Model& model, const StageOptions& options)
   return request;
 }
 
-Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, const OpenDevice& open,
-                                    const EngineOptions& options) {
+Result<std::unique_ptr<Executor>> run(models::Model model, const Plan& plan, const OpenDevice& open,
+                                      const ExecutorOptions& options) {
   if (plan.model_hash != model.content_hash)
     return Error{Code::invalid_argument, "the plan was made for " + plan.model + " (" +
                                              std::to_string(plan.model_hash) + "), this model is " + model.name + " (" +
@@ -40,13 +40,13 @@ Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, const
     HAL_TRY(DeviceRef device, open(id));
     opened.push_back(std::move(device));
   }
-  EngineOptions planned = options;
+  ExecutorOptions planned = options;
   if (planned.sessions == 0) planned.sessions = plan.sessions;
-  return Engine::open(std::move(model), std::move(opened), planned);
+  return Executor::open(std::move(model), std::move(opened), planned);
 }
 
-Result<std::unique_ptr<Engine>> run(models::Model model, const Plan& plan, probes::Devices& devices,
-                                    const EngineOptions& options) {
+Result<std::unique_ptr<Executor>> run(models::Model model, const Plan& plan, probes::Devices& devices,
+                                      const ExecutorOptions& options) {
   return run(
       std::move(model), plan, [&](const std::string& id) { return devices.open(id); }, options);
 }

@@ -1,4 +1,4 @@
-// SharedDevice: what all stages of an engine on one device share. That is safe because their jobs never overlap: one
+// SharedDevice: what all stages of an executor on one device share. That is safe because their jobs never overlap: one
 // step's jobs wait for each other, a pipeline has one thread per device, and a step that failed is waited for.
 #pragma once
 #include "hal/device.h"

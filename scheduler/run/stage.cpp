@@ -96,7 +96,7 @@ Status Stage::open() {
   if (!claim.whole()) return declined(device(), plan.segment, claim);
   holds_ = std::move(claim.holds);
   fixed_ = std::any_of(claim.groups.begin(), claim.groups.end(), [](const Group& g) { return g.fixed_shapes; });
-  if (fixed_) options_.page_size = options_.context;  // such a device sees the cache as one window per session
+  if (fixed_) options_.page_size = options_.context;  // such a device sees the cache as one window per sequence
 
   HAL_CHECK(reserve_lanes(1));
   HAL_TRY(Compiled * compiled_program, compiled(fixed_ ? 1 : 0, fixed_ ? 1 : 0));
@@ -167,9 +167,9 @@ Status Stage::reserve_slots(std::int64_t slots) {
   return ok();
 }
 
-Status Stage::reserve_pages(std::uint64_t session, std::int64_t tokens) {
+Status Stage::reserve_pages(std::uint64_t sequence, std::int64_t tokens) {
   if (!has_pages_) return ok();
-  auto& mine = pages_[session];
+  auto& mine = pages_[sequence];
   while (static_cast<std::int64_t>(mine.size()) * options_.page_size < tokens) mine.push_back(page_pool_.take());
   for (StateBuffer& s : states_)
     if (is_page(s.binding.role))
@@ -178,8 +178,8 @@ Status Stage::reserve_pages(std::uint64_t session, std::int64_t tokens) {
   return ok();
 }
 
-void Stage::truncate(std::uint64_t session, std::int64_t tokens) {
-  auto found = pages_.find(session);
+void Stage::truncate(std::uint64_t sequence, std::int64_t tokens) {
+  auto found = pages_.find(sequence);
   if (found == pages_.end()) return;
   while (!found->second.empty() && static_cast<std::int64_t>(found->second.size() - 1) * options_.page_size >= tokens) {
     page_pool_.give_back(found->second.back());
@@ -187,9 +187,9 @@ void Stage::truncate(std::uint64_t session, std::int64_t tokens) {
   }
 }
 
-void Stage::forget(std::uint64_t session) {
-  truncate(session, 0);
-  pages_.erase(session);
+void Stage::forget(std::uint64_t sequence) {
+  truncate(sequence, 0);
+  pages_.erase(sequence);
 }
 
 // Small tables of one step: bump-allocated from one host-visible buffer, reused by the lane's next step.
@@ -236,7 +236,7 @@ Status Stage::append_run(Lane& lane, std::vector<Command>& commands, const StepT
   const std::int64_t width = step_shape(options_).pages_per_sequence;
   for (const StepSequence& s : sequences) {
     table.insert(table.end(), {s.table.row_begin, s.table.rows, s.table.slot_in, s.table.slot_out, s.table.past});
-    auto pages = pages_.find(s.session);
+    auto pages = pages_.find(s.sequence);
     for (std::int64_t i = 0; i < width; ++i)
       page_table.push_back(pages != pages_.end() && i < static_cast<std::int64_t>(pages->second.size())
                                ? pages->second[static_cast<std::size_t>(i)]
@@ -276,7 +276,7 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
   Lane& lane = lanes_[lane_number];
   BufferRef &in = shared_->rows_in, &out = shared_->rows_out[lane_number], &logits = lane.logits;
   const auto rows = static_cast<std::int64_t>(step.tokens.size());
-  for (const StepSequence& s : step.sequences) HAL_CHECK(reserve_pages(s.session, s.table.past + s.table.rows));
+  for (const StepSequence& s : step.sequences) HAL_CHECK(reserve_pages(s.sequence, s.table.past + s.table.rows));
 
   std::vector<Piece> pieces;
   if (!fixed_) {
@@ -355,7 +355,7 @@ const Stage::StateBuffer& Stage::state_of(Role role, std::int64_t layer) const {
                        [&](const StateBuffer& s) { return s.binding.role == role && s.binding.layer == layer; });
 }
 
-Status Stage::save(std::uint64_t session, std::int32_t slot, std::int64_t past,
+Status Stage::save(std::uint64_t sequence, std::int32_t slot, std::int64_t past,
                    std::map<std::int64_t, LayerState>& layers) const {
   for (const StateBuffer& s : states_) {
     LayerState& l = layers[s.binding.layer];
@@ -368,7 +368,7 @@ Status Stage::save(std::uint64_t session, std::int32_t slot, std::int64_t past,
     auto& to = s.binding.role == Role::k_pages ? l.k : l.v;
     const Bytes row = s.unit / static_cast<Bytes>(options_.page_size);
     to.resize(row * static_cast<Bytes>(past));
-    const auto pages = pages_.find(session);
+    const auto pages = pages_.find(sequence);
     for (std::int64_t done = 0; done < past; done += options_.page_size) {
       const std::int64_t n = std::min(options_.page_size, past - done);
       const auto page = static_cast<Bytes>(pages->second[static_cast<std::size_t>(done / options_.page_size)]);
@@ -379,17 +379,17 @@ Status Stage::save(std::uint64_t session, std::int32_t slot, std::int64_t past,
   return ok();
 }
 
-Status Stage::restore(std::uint64_t session, std::int32_t slot, std::int64_t past,
+Status Stage::restore(std::uint64_t sequence, std::int32_t slot, std::int64_t past,
                       const std::map<std::int64_t, LayerState>& layers) {
   HAL_CHECK(reserve_slots(slot + 1));
-  HAL_CHECK(reserve_pages(session, past));
+  HAL_CHECK(reserve_pages(sequence, past));
   for (const StateBuffer& s : states_) {
     auto found = layers.find(s.binding.layer);
     if (found == layers.end())
-      return Error{Code::invalid_argument, "session state has nothing for layer " + std::to_string(s.binding.layer)};
+      return Error{Code::invalid_argument, "sequence state has nothing for layer " + std::to_string(s.binding.layer)};
     const LayerState& l = found->second;
     auto wrong = [&](const char* what, std::size_t have, Bytes need) {
-      return Error{Code::invalid_argument, std::string("session state of layer ") + std::to_string(s.binding.layer) +
+      return Error{Code::invalid_argument, std::string("sequence state of layer ") + std::to_string(s.binding.layer) +
                                                ": " + what + " has " + std::to_string(have) + " bytes, needs " +
                                                std::to_string(need)};
     };
@@ -405,7 +405,7 @@ Status Stage::restore(std::uint64_t session, std::int32_t slot, std::int64_t pas
       return wrong("KV cache", from.size(), row * static_cast<Bytes>(past));
     for (std::int64_t done = 0; done < past; done += options_.page_size) {
       const std::int64_t n = std::min(options_.page_size, past - done);
-      const auto page = static_cast<Bytes>(pages_[session][static_cast<std::size_t>(done / options_.page_size)]);
+      const auto page = static_cast<Bytes>(pages_[sequence][static_cast<std::size_t>(done / options_.page_size)]);
       HAL_CHECK(s.buffer->write(page * s.unit,
                                 std::span(from).subspan(row * static_cast<Bytes>(done), row * static_cast<Bytes>(n))));
     }

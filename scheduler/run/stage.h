@@ -1,4 +1,4 @@
-// Stage: neighbouring units of a model on one device, as one program, with the state of every session in them.
+// Stage: neighbouring units of a model on one device, as one program, with the state of every sequence in them.
 #pragma once
 #include <map>
 #include <memory>
@@ -17,14 +17,15 @@ namespace switchyard::scheduler {
 struct StageOptions {
   std::int64_t max_rows = 256;      // of one step
   std::int64_t max_sequences = 32;  // of one step
-  std::int64_t context = 4096;      // of one session
+  std::int64_t context = 4096;      // of one sequence
   std::int64_t sessions =
       0;  // memory for so many at the whole context is taken at once, for more as they come; 0: as they come
   hal::DType kv = hal::DType::f32;
   kernels::Activations activations = kernels::Activations::exact;
   std::int64_t page_size = 64;
   bool want_spans = false;
-  // Called after each step with the experts its tokens chose; replays of a session are steps too. Empty: costs nothing.
+  // Called after each step with the experts its tokens chose; replays of a sequence are steps too. Empty: costs
+  // nothing.
   std::function<void(const StepRouting&)> on_routing;
   std::map<std::int64_t, ExpertPlacement> experts;  // by layer, where its feed-forward part shares its experts
 };
@@ -38,7 +39,7 @@ models::StepShape step_shape(const StageOptions& options);
 
 // One sequence's share of a step.
 struct StepSequence {
-  std::uint64_t session = 0;
+  std::uint64_t sequence = 0;
   kernels::Sequence table{};  // row_begin, rows, slot_in, slot_out, past
 };
 
@@ -48,7 +49,7 @@ struct StepTables {
   std::vector<StepSequence> sequences;
 };
 
-// State of one session in one layer, in canonical layout: what a checkpoint holds and a move carries.
+// State of one sequence in one layer, in canonical layout: what a checkpoint holds and a move carries.
 //   conv_window [K-1, C] f32, ssm_state [H, P, N] f32; or k, v [past, nk, d] in the cache's dtype
 struct LayerState {
   std::vector<std::byte> conv_window, ssm_state, k, v;
@@ -78,12 +79,12 @@ class Stage {
   const SharedExperts* experts() const { return experts_.get(); }  // shared with another device; null: all is here
 
   hal::Status reserve_slots(std::int64_t slots);
-  void forget(std::uint64_t session);  // gives its pages back
-  void truncate(std::uint64_t session, std::int64_t tokens);
+  void forget(std::uint64_t sequence);  // gives its pages back
+  void truncate(std::uint64_t sequence, std::int64_t tokens);
 
-  hal::Status save(std::uint64_t session, std::int32_t slot, std::int64_t past,
+  hal::Status save(std::uint64_t sequence, std::int32_t slot, std::int64_t past,
                    std::map<std::int64_t, LayerState>& layers) const;
-  hal::Status restore(std::uint64_t session, std::int32_t slot, std::int64_t past,
+  hal::Status restore(std::uint64_t sequence, std::int32_t slot, std::int64_t past,
                       const std::map<std::int64_t, LayerState>& layers);
 
   hal::Device& device() const { return *shared_->device; }
@@ -129,7 +130,7 @@ class Stage {
   hal::Result<hal::Point> submit_shared(std::int64_t rows, const hal::Slice& hidden, const hal::Point& after);
   hal::Result<Compiled*> compiled(std::int64_t rows, std::int64_t logits);  // fixed shapes: one per bucket
   hal::Status grow(StateBuffer& state, std::int64_t count);
-  hal::Status reserve_pages(std::uint64_t session, std::int64_t tokens);
+  hal::Status reserve_pages(std::uint64_t sequence, std::int64_t tokens);
   hal::Result<hal::Slice> upload(Lane& lane, const void* data, std::size_t bytes);
   hal::Status append_run(Lane& lane, std::vector<hal::Command>& commands, const StepTables& step, const Piece& piece,
                          const hal::Slice& in, const hal::Slice& out, const hal::Slice& logits);
@@ -147,7 +148,7 @@ class Stage {
   RoutingTap routing_;
   std::unique_ptr<SharedExperts> experts_;
   NumberPool page_pool_{0};
-  std::map<std::uint64_t, std::vector<std::int32_t>> pages_;  // of each session, in order
+  std::map<std::uint64_t, std::vector<std::int32_t>> pages_;  // of each sequence, in order
   std::int64_t slots_ = 0;
 };
 

@@ -43,9 +43,9 @@ void run_on(std::initializer_list<int> cores) {
 
 // Tokens per second while every session reads `steps` pieces of `rows` tokens: from the end of the first group's first
 // step to that of its last, so that all devices are at work.
-double measure(scheduler::Engine& engine, std::int64_t groups) {
-  std::vector<std::unique_ptr<scheduler::Session>> all;
-  for (std::int64_t s = 0; s < sessions; ++s) all.push_back(check(engine.create_session()));
+double measure(scheduler::Executor& executor, std::int64_t groups) {
+  std::vector<std::unique_ptr<scheduler::Sequence>> all;
+  for (std::int64_t s = 0; s < sessions; ++s) all.push_back(check(executor.create_sequence()));
   const std::vector<std::int32_t> piece(rows, 7);
   const auto each = static_cast<std::size_t>(sessions / groups);
   const auto step_of = [&](std::size_t group) {
@@ -58,7 +58,7 @@ double measure(scheduler::Engine& engine, std::int64_t groups) {
   std::vector<scheduler::GroupStep> first;
   for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g) first.push_back(step_of(g));
   const auto done = check(scheduler::Pipeline::run(
-      engine, std::move(first), [&](std::size_t group, std::int64_t round, const scheduler::StepResult&) {
+      executor, std::move(first), [&](std::size_t group, std::int64_t round, const scheduler::StepResult&) {
         if (group == 0) (round ? last_end : first_end) = std::chrono::steady_clock::now();
         return round + 1 < steps ? step_of(group) : scheduler::GroupStep{};
       }));
@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
   models::LoadOptions load;
   for (auto type : {hal::DType::f32, hal::DType::f16, hal::DType::bf16, hal::DType::q8_0, hal::DType::q4_k})
     if (weights == hal::to_string(type)) load.weights = type;
-  scheduler::EngineOptions options;
+  scheduler::ExecutorOptions options;
   options.context = rows * steps;
   models::Model model = check(models::load(name, load));
   scheduler::PlanRequest request = scheduler::request_for(model, options);
@@ -112,20 +112,20 @@ int main(int argc, char** argv) {
   struct Way {
     std::string device;
     scheduler::Plan plan;
-    std::unique_ptr<scheduler::Engine> engine;
+    std::unique_ptr<scheduler::Executor> executor;
     std::vector<double> measured;
   };
   std::vector<Way> ways;
   for (const std::string& device : {std::string("cpu:0"), other, std::string()}) {
     request.device = device;
     scheduler::Plan plan = check(scheduler::make_plan(devices.machine(), profile, request));
-    auto engine = check(scheduler::run(check(models::load(name, load)), plan, devices, options));
+    auto executor = check(scheduler::run(check(models::load(name, load)), plan, devices, options));
     std::fprintf(stderr, "%s", scheduler::explain(plan).c_str());
-    ways.push_back({device.empty() ? "both" : device, std::move(plan), std::move(engine), {}});
+    ways.push_back({device.empty() ? "both" : device, std::move(plan), std::move(executor), {}});
   }
   for (int round = -1; round < rounds; ++round)  // the first warms up
     for (Way& way : ways) {
-      const double rate = measure(*way.engine, way.plan.groups);
+      const double rate = measure(*way.executor, way.plan.groups);
       if (round >= 0) way.measured.push_back(rate);
     }
   nlohmann::json out{{"schema", "switchyard.bench_mixed/1"},

@@ -1,4 +1,4 @@
-// What a run's steps took: from an engine, and as lines of a file.
+// What a run's steps took: from an executor, and as lines of a file.
 #include "scheduler/drift/observed.h"
 
 #include "tests/support/devices.h"
@@ -50,7 +50,7 @@ TEST(Observed, ABrokenLineIsNamed) {
 }
 
 // Two stages on devices of known rates: what is predicted is the sum over the units of each, and what is measured are
-// the engine's own seconds.
+// the executor's own seconds.
 TEST(Observed, AnEngineIsWatchedStepByStep) {
   const std::vector<std::string> sims{"tests/data/sim/kernel.json"};
   auto model = models::load(test::oracle_path("models/dense-hybrid-f32"));
@@ -60,11 +60,11 @@ TEST(Observed, AnEngineIsWatchedStepByStep) {
   const std::size_t cut = units / 2;
   for (std::size_t u = cut; u < units; ++u)
     devices[u] = u == cut ? test::open_device("sim:kernel", sims) : devices[cut];
-  EngineOptions options;
+  ExecutorOptions options;
   options.context = 256;
-  auto engine = Engine::open(std::move(model).value(), devices, options);
-  ASSERT_TRUE(engine) << hal::describe(engine.error());
-  auto session = (*engine)->create_session();
+  auto executor = Executor::open(std::move(model).value(), devices, options);
+  ASSERT_TRUE(executor) << hal::describe(executor.error());
+  auto session = (*executor)->create_sequence();
   ASSERT_TRUE(session);
 
   probes::Profile profile;
@@ -74,25 +74,25 @@ TEST(Observed, AnEngineIsWatchedStepByStep) {
     d.read.per_second = d.stream.per_second = profile.devices.size() * 1e10;
     for (kernels::Products p : kernels::all_products) d.compute[p].per_second = 1e12;
   }
-  StepObserver observer(**engine, &profile), blind(**engine, nullptr);
+  StepObserver observer(**executor, &profile), blind(**executor, nullptr);
   std::vector<std::int32_t> tokens{1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
   auto feed = [&](std::span<const std::int32_t> part, Phase phase) {
     const probes::Step step{static_cast<std::int64_t>(part.size()), 1,
                             static_cast<std::int64_t>((*session)->log().size()), 1};
-    ASSERT_TRUE((*engine)->feed(**session, part, WantLogits::last));
+    ASSERT_TRUE((*executor)->feed(**session, part, WantLogits::last));
     observer.after(phase, step);
     blind.after(phase, step);
   };
   feed(tokens, Phase::prefill);
-  const auto prefilled = (*engine)->report();
+  const auto prefilled = (*executor)->report();
   feed(std::span(tokens).first(1), Phase::decode);
 
   const auto stages = observer.stages(), unknown = blind.stages();
   ASSERT_EQ(stages.size(), 4u) << "two phases of two stages";
-  const auto report = (*engine)->report();
+  const auto report = (*executor)->report();
   ASSERT_EQ(report.size(), 2u);
   CostModel cost(profile);
-  const auto chain = units_of((*engine)->model(), (*engine)->options());
+  const auto chain = units_of((*executor)->model(), (*executor)->options());
   for (std::size_t i = 0; i < 4; ++i) {
     const ObservedStage& s = stages[i];
     const bool decode = i >= 2;
@@ -126,12 +126,12 @@ TEST(Observed, SharedExpertsAreMeasuredOnly) {
   ASSERT_TRUE(model) << hal::describe(model.error());
   auto cpu = test::open_device("cpu:0"), sim = test::open_device("sim:kernel", {"tests/data/sim/kernel.json"});
   std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(*model)), cpu);
-  EngineOptions options;
+  ExecutorOptions options;
   options.context = 256;
   options.experts[1] = {sim, {true, false, true, false, true, false, true, false}};
-  auto engine = Engine::open(std::move(model).value(), devices, options);
-  ASSERT_TRUE(engine) << hal::describe(engine.error());
-  auto session = (*engine)->create_session();
+  auto executor = Executor::open(std::move(model).value(), devices, options);
+  ASSERT_TRUE(executor) << hal::describe(executor.error());
+  auto session = (*executor)->create_sequence();
   ASSERT_TRUE(session);
   probes::Profile profile;
   for (const char* id : {"cpu:0", "sim:kernel"}) {
@@ -140,10 +140,10 @@ TEST(Observed, SharedExpertsAreMeasuredOnly) {
     d.read.per_second = d.stream.per_second = 1e10;
     for (kernels::Products p : kernels::all_products) d.compute[p].per_second = 1e12;
   }
-  StepObserver observer(**engine, &profile);
+  StepObserver observer(**executor, &profile);
   const std::vector<std::int32_t> token{1};
   for (int i = 0; i < 70; ++i) {
-    ASSERT_TRUE((*engine)->feed(**session, token, WantLogits::last));
+    ASSERT_TRUE((*executor)->feed(**session, token, WantLogits::last));
     observer.after(Phase::decode, {1, 1, i, 1});
   }
   const auto stages = observer.stages();

@@ -149,7 +149,7 @@ TEST(Rounds, ContentionIsCountedAndTheBoundHolds) {
 
 TEST(Rounds, GroupsThatCannotBeAreRefused) {
   Case c = make_case(1, 1);
-  c.request.max_sequences = 1;  // a step of two sessions is more than an engine takes
+  c.request.max_sequences = 1;  // a step of two sessions is more than an executor takes
   const auto alone = make_plan(c.at.machine, c.at.profile, c.request, test::take_all);
   ASSERT_TRUE(alone) << hal::describe(alone.error());
   EXPECT_EQ(alone->groups, 4);

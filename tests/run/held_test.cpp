@@ -1,4 +1,4 @@
-// Memory that a plan counts against what an engine made from it takes: at most 2 % too much, never too little.
+// Memory that a plan counts against what an executor made from it takes: at most 2 % too much, never too little.
 #include "models/shapes/shapes.h"
 #include "scheduler/run/pipeline.h"
 #include "scheduler/run/place.h"
@@ -46,7 +46,7 @@ TEST_P(Held, AsCounted) {
   load.weights = c.weights;
   auto model = models::load("h-350m", load);
   ASSERT_TRUE(model) << hal::describe(model.error());
-  scheduler::EngineOptions options;
+  scheduler::ExecutorOptions options;
   options.context = 2000;  // no whole number of pages
   options.max_rows = 16;
   options.activations = kernels::Activations::rounded;
@@ -66,24 +66,24 @@ TEST_P(Held, AsCounted) {
   ASSERT_TRUE(plan) << hal::describe(plan.error());
   ASSERT_TRUE(plan->fits) << plan->shortage;
 
-  auto engine = scheduler::run(
+  auto executor = scheduler::run(
       std::move(*model), *plan,
       [&](const std::string& id) -> hal::Result<hal::DeviceRef> { return bench.devices.at(id); }, options);
-  ASSERT_TRUE(engine) << hal::describe(engine.error());
-  const std::vector<DeviceReport> opened = (*engine)->device_report();
-  std::vector<std::unique_ptr<scheduler::Session>> conversations;
+  ASSERT_TRUE(executor) << hal::describe(executor.error());
+  const std::vector<DeviceReport> opened = (*executor)->device_report();
+  std::vector<std::unique_ptr<scheduler::Sequence>> conversations;
   for (std::int64_t s = 0; s < sessions; ++s) {
-    conversations.push_back(std::move((*engine)->create_session()).value());
+    conversations.push_back(std::move((*executor)->create_sequence()).value());
     const std::vector<std::int32_t> prompt(s ? 1 : static_cast<std::size_t>(options.max_rows), 7);  // the largest step
-    auto fed = (*engine)->feed(*conversations.back(), prompt, scheduler::WantLogits::last);
+    auto fed = (*executor)->feed(*conversations.back(), prompt, scheduler::WantLogits::last);
     ASSERT_TRUE(fed) << hal::describe(fed.error());
   }
   std::vector<scheduler::StepItem> together;
   const std::int32_t token = 1;
-  for (auto& session : conversations) together.push_back({session.get(), {&token, 1}});
-  ASSERT_TRUE((*engine)->step(together));
+  for (auto& sequence : conversations) together.push_back({sequence.get(), {&token, 1}});
+  ASSERT_TRUE((*executor)->step(together));
 
-  const std::vector<DeviceReport> full = (*engine)->device_report();
+  const std::vector<DeviceReport> full = (*executor)->device_report();
   ASSERT_EQ(full.size(), bench.devices.size());
   for (std::size_t d = 0; d < full.size(); ++d) {
     const DeviceReport& r = full[d];
@@ -99,7 +99,7 @@ TEST_P(Held, AsCounted) {
                               << ", io " << r.io;
     EXPECT_LE(static_cast<double>(counted), 1.02 * static_cast<double>(taken))
         << "weights " << r.weights << ", state " << r.state << ", scratch " << r.scratch << ", io " << r.io;
-    if (r.device == "sim:kernel") {  // it counts what was taken from it, by this engine alone
+    if (r.device == "sim:kernel") {  // it counts what was taken from it, by this executor alone
       EXPECT_EQ((*bench.devices[r.device]->heaps())[0].used, taken);
     }
   }
@@ -110,7 +110,7 @@ TEST(HeldByPipeline, NeverLessThanAPipelineTakes) {
   constexpr std::int64_t sessions = 4, groups = 2;
   auto model = models::load(test::oracle_path("models/moe-hybrid-f32"));
   ASSERT_TRUE(model) << hal::describe(model.error());
-  scheduler::EngineOptions options;
+  scheduler::ExecutorOptions options;
   options.context = 100;
   options.max_rows = 32;
   Bench bench;
@@ -129,22 +129,23 @@ TEST(HeldByPipeline, NeverLessThanAPipelineTakes) {
   const auto plan = scheduler::make_plan(bench.machine, bench.profile, request, claim);
   ASSERT_TRUE(plan) << hal::describe(plan.error());
   EXPECT_EQ(plan->groups, groups);
-  auto engine = scheduler::run(
+  auto executor = scheduler::run(
       std::move(*model), *plan,
       [&](const std::string& id) -> hal::Result<hal::DeviceRef> { return bench.devices.at(id); }, options);
-  ASSERT_TRUE(engine) << hal::describe(engine.error());
-  std::vector<std::unique_ptr<scheduler::Session>> all;
-  for (std::int64_t s = 0; s < sessions; ++s) all.push_back(std::move((*engine)->create_session()).value());
+  ASSERT_TRUE(executor) << hal::describe(executor.error());
+  std::vector<std::unique_ptr<scheduler::Sequence>> all;
+  for (std::int64_t s = 0; s < sessions; ++s) all.push_back(std::move((*executor)->create_sequence()).value());
   const std::vector<std::int32_t> prompt(16, 3);  // two of them are the largest step
   std::vector<scheduler::GroupStep> first(groups);
   for (std::size_t s = 0; s < all.size(); ++s)
     first[s / 2].push_back({all[s].get(), prompt, scheduler::WantLogits::last});
-  const auto done = scheduler::Pipeline::run(**engine, first, [&](std::size_t group, std::int64_t round, const auto&) {
-    return round < 2 ? first[group] : scheduler::GroupStep{};
-  });
+  const auto done =
+      scheduler::Pipeline::run(**executor, first, [&](std::size_t group, std::int64_t round, const auto&) {
+        return round < 2 ? first[group] : scheduler::GroupStep{};
+      });
   ASSERT_TRUE(done) << hal::describe(done.error());
   for (const auto& group : done->groups) EXPECT_EQ(group.rounds, 3);
-  for (const DeviceReport& r : (*engine)->device_report()) {
+  for (const DeviceReport& r : (*executor)->device_report()) {
     hal::Bytes counted = 0;
     for (const scheduler::PoolUse& p : plan->pools)
       if (p.pool == r.device) counted = p.bytes;

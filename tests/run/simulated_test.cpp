@@ -14,7 +14,7 @@
 namespace switchyard {
 namespace {
 
-using scheduler::Engine;
+using scheduler::Executor;
 using scheduler::GroupStep;
 using scheduler::Pipeline;
 using scheduler::SimulatedJob;
@@ -24,8 +24,8 @@ using scheduler::StepResult;
 using scheduler::WantLogits;
 
 struct Random {
-  std::mt19937 engine;
-  std::size_t below(std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(engine); }
+  std::mt19937 executor;
+  std::size_t below(std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(executor); }
 };
 
 // Devices of any speed, with logical clocks.
@@ -77,15 +77,15 @@ TEST(Simulated, ThePipelineRunsTheJobsOfTheSimulator) {
       if (u > 0) s += cuts.count(u);
       devices.push_back(machine.devices[device_of[s]]);
     }
-    scheduler::EngineOptions options;
+    scheduler::ExecutorOptions options;
     options.context = 64;
     options.page_size = 16;
     options.sessions = 12;  // state does not grow: a step takes the same time in every round
-    auto engine = Engine::open(std::move(*model), devices, options);
-    ASSERT_TRUE(engine) << hal::describe(engine.error());
+    auto executor = Executor::open(std::move(*model), devices, options);
+    ASSERT_TRUE(executor) << hal::describe(executor.error());
 
-    // Groups: one to three sessions with one to four rows each, the same in all their rounds.
-    std::vector<std::vector<std::unique_ptr<scheduler::Session>>> sessions(groups);
+    // Groups: one to three sequences with one to four rows each, the same in all their rounds.
+    std::vector<std::vector<std::unique_ptr<scheduler::Sequence>>> sequences(groups);
     std::vector<std::vector<std::vector<std::int32_t>>> tokens(groups);
     std::vector<GroupStep> steps(groups);
     std::vector<std::int64_t> rounds(groups);
@@ -98,13 +98,13 @@ TEST(Simulated, ThePipelineRunsTheJobsOfTheSimulator) {
         mine.resize(1 + random.below(4));
         for (auto& t : mine) t = static_cast<std::int32_t>(random.below(320));
         rows += static_cast<double>(mine.size());
-        sessions[g].push_back(std::move((*engine)->create_session()).value());
-        steps[g].push_back({sessions[g].back().get(), mine, WantLogits::last});
+        sequences[g].push_back(std::move((*executor)->create_sequence()).value());
+        steps[g].push_back({sequences[g].back().get(), mine, WantLogits::last});
       }
-      const std::vector<StageReport> before = (*engine)->report();
+      const std::vector<StageReport> before = (*executor)->report();
       ASSERT_EQ(before.size(), stages);
-      ASSERT_TRUE((*engine)->step(steps[g]));
-      const std::vector<StageReport> after = (*engine)->report();
+      ASSERT_TRUE((*executor)->step(steps[g]));
+      const std::vector<StageReport> after = (*executor)->report();
       for (std::size_t s = 0; s < stages; ++s) {
         const double link = machine.link_gb_s[device_of[s]];
         const double transfer = s > 0 && link > 0 ? std::floor(rows * hidden_bytes / link) : 0;
@@ -116,7 +116,7 @@ TEST(Simulated, ThePipelineRunsTheJobsOfTheSimulator) {
     }
 
     auto ran = Pipeline::run(
-        **engine, steps,
+        **executor, steps,
         [&](std::size_t g, std::int64_t round, const StepResult&) {
           return round + 1 < rounds[g] ? steps[g] : GroupStep{};
         },

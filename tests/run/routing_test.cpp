@@ -1,6 +1,6 @@
 // Recorded routing: the experts that the reference implementation chose, on every device, in any mix of steps.
 #include "scheduler/experts/trace.h"
-#include "scheduler/run/engine.h"
+#include "scheduler/run/executor.h"
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
 
@@ -18,8 +18,8 @@ models::Model load(const std::string& name) {
   return std::move(model).value();
 }
 
-// An engine that records into `trace`. Units go to the devices in turn.
-std::unique_ptr<Engine> recording(const std::string& name, const std::vector<std::string>& ids, RoutingTrace& trace) {
+// An executor that records into `trace`. Units go to the devices in turn.
+std::unique_ptr<Executor> recording(const std::string& name, const std::vector<std::string>& ids, RoutingTrace& trace) {
   models::Model model = load(name);
   std::map<std::string, hal::DeviceRef> open;
   for (const std::string& id : ids) open[id] = test::open_device(id, sims);
@@ -28,19 +28,19 @@ std::unique_ptr<Engine> recording(const std::string& name, const std::vector<std
     devices.push_back(
         open[ids[static_cast<std::size_t>(u) * ids.size() / static_cast<std::size_t>(models::unit_count(model))]]);
   trace = trace_for(model).value();
-  EngineOptions options;
+  ExecutorOptions options;
   options.context = 512;
   options.on_routing = [&trace](const StepRouting& step) {
     auto added = trace.add(step);
     EXPECT_TRUE(added) << hal::describe(added.error());
   };
-  auto engine = Engine::open(std::move(model), devices, options);
-  if (!engine) throw std::runtime_error(hal::describe(engine.error()));
-  return std::move(engine).value();
+  auto executor = Executor::open(std::move(model), devices, options);
+  if (!executor) throw std::runtime_error(hal::describe(executor.error()));
+  return std::move(executor).value();
 }
 
-std::vector<float> feed(Engine& engine, Session& session, std::span<const std::int32_t> tokens) {
-  auto fed = engine.feed(session, tokens, WantLogits::all);
+std::vector<float> feed(Executor& executor, Sequence& sequence, std::span<const std::int32_t> tokens) {
+  auto fed = executor.feed(sequence, tokens, WantLogits::all);
   if (!fed) throw std::runtime_error(hal::describe(fed.error()));
   return std::move(fed).value();
 }
@@ -65,9 +65,9 @@ TEST_P(Routing, IsTheReferenceImplementations) {
     auto g = golden(name);
     const auto want = g.get<std::int32_t>("p7.route_index");  // [layers, 7, top_k]
     RoutingTrace trace;
-    auto engine = recording(name, ids(), trace);
-    auto session = std::move(engine->create_session()).value();
-    feed(*engine, *session, g.tokens(7));
+    auto executor = recording(name, ids(), trace);
+    auto sequence = std::move(executor->create_sequence()).value();
+    feed(*executor, *sequence, g.tokens(7));
     ASSERT_EQ(trace.tokens(), 7);
     ASSERT_EQ(trace.chosen.size(), want.size());
     for (std::int64_t l = 0, at = 0; l < trace.shape.layers; ++l)
@@ -81,15 +81,15 @@ TEST_P(Routing, ChunksAndMixedStepsGiveEveryTokenItsOwn) {
   auto g = golden("moe-hybrid-f32");
   const auto a = g.tokens(300), b = g.tokens(64);
   RoutingTrace lone, mixed;
-  auto engine = recording("moe-hybrid-f32", ids(), lone);
-  auto sa = std::move(engine->create_session()).value(), sb = std::move(engine->create_session()).value();
-  feed(*engine, *sa, std::span(a).first(100));
-  feed(*engine, *sb, b);
-  for (int i = 100; i < 103; ++i) feed(*engine, *sa, std::span(a).subspan(static_cast<std::size_t>(i), 1));
+  auto executor = recording("moe-hybrid-f32", ids(), lone);
+  auto sa = std::move(executor->create_sequence()).value(), sb = std::move(executor->create_sequence()).value();
+  feed(*executor, *sa, std::span(a).first(100));
+  feed(*executor, *sb, b);
+  for (int i = 100; i < 103; ++i) feed(*executor, *sa, std::span(a).subspan(static_cast<std::size_t>(i), 1));
   EXPECT_EQ(lone.step_rows, (std::vector<std::uint32_t>{100, 64, 1, 1, 1}));
 
   auto other = recording("moe-hybrid-f32", ids(), mixed);
-  auto ma = std::move(other->create_session()).value(), mb = std::move(other->create_session()).value();
+  auto ma = std::move(other->create_sequence()).value(), mb = std::move(other->create_sequence()).value();
   StepItem first[] = {{ma.get(), std::span(a).first(90), WantLogits::last}, {mb.get(), std::span(b).first(1)}};
   StepItem second[] = {{mb.get(), std::span(b).subspan(1)}, {ma.get(), std::span(a).subspan(90, 13)}};
   for (std::span<const StepItem> items : {std::span<const StepItem>(first), std::span<const StepItem>(second)}) {
@@ -112,16 +112,16 @@ TEST_P(Routing, ChunksAndMixedStepsGiveEveryTokenItsOwn) {
 TEST(RoutingOff, RecordingChangesNoLogit) {
   auto g = golden("moe-hybrid-f32");
   RoutingTrace trace;
-  auto engine = recording("moe-hybrid-f32", {"cpu:0"}, trace);
-  auto session = std::move(engine->create_session()).value();
-  const auto logits = feed(*engine, *session, g.tokens(64));
+  auto executor = recording("moe-hybrid-f32", {"cpu:0"}, trace);
+  auto sequence = std::move(executor->create_sequence()).value();
+  const auto logits = feed(*executor, *sequence, g.tokens(64));
   models::Model model = load("moe-hybrid-f32");
   std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(model)), test::open_device("cpu:0"));
-  EngineOptions plain;
+  ExecutorOptions plain;
   plain.context = 512;
-  auto off = Engine::open(std::move(model), devices, plain);
+  auto off = Executor::open(std::move(model), devices, plain);
   ASSERT_TRUE(off);
-  auto silent = std::move((*off)->create_session()).value();
+  auto silent = std::move((*off)->create_sequence()).value();
   EXPECT_EQ(feed(**off, *silent, g.tokens(64)), logits);
 }
 
@@ -129,13 +129,13 @@ TEST(RoutingOff, AModelWithoutExpertsHasNone) {
   models::Model model = load("dense-hybrid-f32");
   EXPECT_EQ(trace_for(model).error().code, hal::Code::unsupported);
   std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(model)), test::open_device("cpu:0"));
-  EngineOptions options;
+  ExecutorOptions options;
   options.context = 512;
   options.on_routing = [](const StepRouting&) { FAIL(); };
-  auto engine = Engine::open(std::move(model), devices, options);
-  ASSERT_TRUE(engine);
-  auto session = std::move((*engine)->create_session()).value();
-  EXPECT_FALSE(feed(**engine, *session, std::vector<std::int32_t>{1, 2}).empty());
+  auto executor = Executor::open(std::move(model), devices, options);
+  ASSERT_TRUE(executor);
+  auto sequence = std::move((*executor)->create_sequence()).value();
+  EXPECT_FALSE(feed(**executor, *sequence, std::vector<std::int32_t>{1, 2}).empty());
 }
 
 }  // namespace

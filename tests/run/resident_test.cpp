@@ -1,5 +1,5 @@
 // Weights are kept once and packed: what programs hold stays near the file's size for every weight type.
-#include "scheduler/run/engine.h"
+#include "scheduler/run/executor.h"
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
 
@@ -15,12 +15,12 @@ TEST_P(Resident, AtMostATenthAboveTheFile) {
   ASSERT_TRUE(model) << hal::describe(model.error());
   const double file = static_cast<double>(model->file_bytes);
   std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(*model)), device);
-  scheduler::EngineOptions options;
+  scheduler::ExecutorOptions options;
   if (std::get<2>(GetParam())) options.activations = kernels::Activations::rounded;
-  auto engine = scheduler::Engine::open(std::move(model).value(), devices, options);
-  ASSERT_TRUE(engine) << hal::describe(engine.error());
+  auto executor = scheduler::Executor::open(std::move(model).value(), devices, options);
+  ASSERT_TRUE(executor) << hal::describe(executor.error());
   double held = 0;
-  for (const auto& stage : (*engine)->report()) held += static_cast<double>(stage.resident);
+  for (const auto& stage : (*executor)->report()) held += static_cast<double>(stage.resident);
   EXPECT_GT(held, 0.5 * file);
   EXPECT_LE(held, 1.1 * file);
 }

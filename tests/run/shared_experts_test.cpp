@@ -3,7 +3,7 @@
 #include <future>
 
 #include "scheduler/experts/choose.h"
-#include "scheduler/run/engine.h"
+#include "scheduler/run/executor.h"
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
 
@@ -21,22 +21,22 @@ models::Model load(const std::string& name) {
   return std::move(model).value();
 }
 
-hal::Result<std::unique_ptr<Engine>> open(const std::string& name, hal::DeviceRef device, EngineOptions options) {
+hal::Result<std::unique_ptr<Executor>> open(const std::string& name, hal::DeviceRef device, ExecutorOptions options) {
   models::Model model = load(name);
   options.context = 512;
   std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(model)), device);
-  return Engine::open(std::move(model), std::move(devices), options);
+  return Executor::open(std::move(model), std::move(devices), options);
 }
 
-std::vector<float> feed(Engine& engine, Session& session, std::span<const std::int32_t> tokens, WantLogits want) {
-  auto fed = engine.feed(session, tokens, want);
+std::vector<float> feed(Executor& executor, Sequence& sequence, std::span<const std::int32_t> tokens, WantLogits want) {
+  auto fed = executor.feed(sequence, tokens, want);
   if (!fed) throw std::runtime_error(hal::describe(fed.error()));
   return std::move(fed).value();
 }
 
 // Layers 0 to 4 shared, in halves of all kinds; layer 5 is whole.
-EngineOptions shared_with(const hal::DeviceRef& other) {
-  EngineOptions options;
+ExecutorOptions shared_with(const hal::DeviceRef& other) {
+  ExecutorOptions options;
   for (std::int64_t layer = 0; layer < 5; ++layer) {
     std::vector<bool>& chosen = (options.experts[layer] = {other, {}}).chosen;
     for (int e = 0; e < 8; ++e) chosen.push_back((0x35 << layer >> e & 1) != 0);
@@ -58,20 +58,20 @@ INSTANTIATE_TEST_SUITE_P(Devices, Shared, testing::ValuesIn(partners()),
 TEST_P(Shared, LogitsTokensAndRoutingAreTheGoldens) {
   for (const char* name : {"moe-hybrid-f32", "moe-hybrid-g2-f32"}) {
     auto g = golden(name);
-    EngineOptions options = shared_with(second);
+    ExecutorOptions options = shared_with(second);
     std::vector<StepRouting> steps;
     options.on_routing = [&](const StepRouting& step) { steps.push_back(step); };
-    auto engine = open(name, first, options);
-    ASSERT_TRUE(engine) << hal::describe(engine.error());
+    auto executor = open(name, first, options);
+    ASSERT_TRUE(executor) << hal::describe(executor.error());
     for (int n : {1, 7, 64}) {
-      auto session = std::move((*engine)->create_session()).value();
-      auto logits = feed(**engine, *session, g.tokens(n), WantLogits::all);
+      auto sequence = std::move((*executor)->create_sequence()).value();
+      auto logits = feed(**executor, *sequence, g.tokens(n), WantLogits::all);
       EXPECT_LT(test::logits_error(g, n, logits, 320), 1e-4) << name << " " << n;
       std::vector<float> last(logits.end() - 320, logits.end());
       std::vector<std::int32_t> made;
       while (made.size() < g.greedy(n).size()) {
         made.push_back(greedy(last));
-        last = feed(**engine, *session, {&made.back(), 1}, WantLogits::last);
+        last = feed(**executor, *sequence, {&made.back(), 1}, WantLogits::last);
       }
       EXPECT_EQ(made, g.greedy(n)) << name << " " << n;
       if (n != 7) continue;
@@ -85,7 +85,7 @@ TEST_P(Shared, LogitsTokensAndRoutingAreTheGoldens) {
                   want[static_cast<std::size_t>(i)]);
       }
     }
-    const auto report = (*engine)->report();
+    const auto report = (*executor)->report();
     std::vector<std::int64_t> twice;  // units with a report of both devices
     for (std::size_t i = 1; i < report.size(); ++i)
       if (report[i].first == report[i - 1].first) {
@@ -101,55 +101,56 @@ TEST_P(Shared, LogitsTokensAndRoutingAreTheGoldens) {
 TEST_P(Shared, MixedStepsAreBitEqualToLoneOnesAndSessionsMove) {
   auto g = golden("moe-hybrid-f32");
   const auto a = g.tokens(64), b = g.tokens(300);
-  auto engine = open("moe-hybrid-f32", first, shared_with(second));
-  ASSERT_TRUE(engine) << hal::describe(engine.error());
-  auto sa = std::move((*engine)->create_session()).value(), sb = std::move((*engine)->create_session()).value();
-  const auto want_a = feed(**engine, *sa, a, WantLogits::last);
-  const auto want_b = feed(**engine, *sb, std::span(b).first(100), WantLogits::last);
-  auto ma = std::move((*engine)->create_session()).value(), mb = std::move((*engine)->create_session()).value();
+  auto executor = open("moe-hybrid-f32", first, shared_with(second));
+  ASSERT_TRUE(executor) << hal::describe(executor.error());
+  auto sa = std::move((*executor)->create_sequence()).value(), sb = std::move((*executor)->create_sequence()).value();
+  const auto want_a = feed(**executor, *sa, a, WantLogits::last);
+  const auto want_b = feed(**executor, *sb, std::span(b).first(100), WantLogits::last);
+  auto ma = std::move((*executor)->create_sequence()).value(), mb = std::move((*executor)->create_sequence()).value();
   StepItem items[] = {{ma.get(), a}, {mb.get(), std::span(b).first(100)}};
-  auto mixed = (*engine)->step(items);
+  auto mixed = (*executor)->step(items);
   ASSERT_TRUE(mixed) << hal::describe(mixed.error());
   EXPECT_EQ(mixed->logits[0], want_a);
   EXPECT_EQ(mixed->logits[1], want_b);
 
   auto plain = open("moe-hybrid-f32", second, {});
   ASSERT_TRUE(plain);
-  auto state = (*engine)->save(*ma);
+  auto state = (*executor)->save(*ma);
   ASSERT_TRUE(state) << hal::describe(state.error());
   auto moved = (*plain)->restore(*state);
   ASSERT_TRUE(moved);
   const std::vector<std::int32_t> next{5};
-  const auto here = feed(**engine, *ma, next, WantLogits::last), there = feed(**plain, **moved, next, WantLogits::last);
+  const auto here = feed(**executor, *ma, next, WantLogits::last),
+             there = feed(**plain, **moved, next, WantLogits::last);
   EXPECT_EQ(greedy(here), greedy(there));
   for (std::size_t i = 0; i < here.size(); ++i) EXPECT_NEAR(here[i], there[i], 1e-3);
 }
 
 TEST(SharedExperts, WhatCannotBeSharedSaysWhy) {
   auto cpu = test::open_device("cpu:0"), graph = test::open_device("sim:graph_any", sims);
-  auto message = [](auto engine) { return engine ? std::string("opened") : hal::describe(engine.error()); };
-  EngineOptions none;
+  auto message = [](auto executor) { return executor ? std::string("opened") : hal::describe(executor.error()); };
+  ExecutorOptions none;
   none.experts[9] = {cpu, std::vector<bool>(8, true)};
   EXPECT_NE(message(open("moe-hybrid-f32", cpu, none)).find("layer 9"), std::string::npos);
-  EngineOptions dense;
+  ExecutorOptions dense;
   dense.experts[0] = {cpu, {true, false}};
   EXPECT_NE(message(open("dense-hybrid-f32", cpu, dense)).find("0 experts"), std::string::npos);
-  EngineOptions few;
+  ExecutorOptions few;
   few.experts[1] = {cpu, {true, false}};
   EXPECT_NE(message(open("moe-hybrid-f32", cpu, few)).find("1 of 2 chosen, of a unit with 8"), std::string::npos);
   EXPECT_NE(message(open("moe-hybrid-f32", cpu, shared_with(graph))).find("fixed shapes"), std::string::npos);
 }
 
-// What the simulated device counts as taken from it is what the engine says it holds there.
+// What the simulated device counts as taken from it is what the executor says it holds there.
 TEST(SharedExperts, ReportsAllMemoryOfBothDevices) {
   auto cpu = test::open_device("cpu:0");
   for (bool own : {true, false}) {
     auto sim = test::open_device("sim:kernel", sims);
-    auto engine = open("moe-hybrid-f32", own ? sim : cpu, shared_with(own ? cpu : sim));
-    ASSERT_TRUE(engine) << hal::describe(engine.error());
-    auto session = std::move((*engine)->create_session()).value();
-    feed(**engine, *session, golden("moe-hybrid-f32").tokens(64), WantLogits::last);
-    const auto reports = (*engine)->device_report();
+    auto executor = open("moe-hybrid-f32", own ? sim : cpu, shared_with(own ? cpu : sim));
+    ASSERT_TRUE(executor) << hal::describe(executor.error());
+    auto sequence = std::move((*executor)->create_sequence()).value();
+    feed(**executor, *sequence, golden("moe-hybrid-f32").tokens(64), WantLogits::last);
+    const auto reports = (*executor)->device_report();
     ASSERT_EQ(reports.size(), 2u);
     const DeviceReport& r = reports[own ? 0 : 1];
     ASSERT_EQ(r.device, "sim:kernel");
@@ -198,23 +199,23 @@ TEST(SharedExperts, ARefusedPartIsToldWhenNothingIsUnderWay) {
 
 TEST(SharedExperts, ALostDeviceFailsTheStepAndTheLogGoesOnElsewhere) {
   auto g = golden("moe-hybrid-f32");
-  EngineOptions options = shared_with(test::open_device("sim:faulty", {"tests/data/sim/faulty.json"}));
+  ExecutorOptions options = shared_with(test::open_device("sim:faulty", {"tests/data/sim/faulty.json"}));
   options.experts.erase(options.experts.begin(), std::prev(options.experts.end()));  // one submission per step there
-  auto engine = open("moe-hybrid-f32", test::open_device("cpu:0"), options);
-  ASSERT_TRUE(engine) << hal::describe(engine.error());
-  auto session = std::move((*engine)->create_session()).value();
+  auto executor = open("moe-hybrid-f32", test::open_device("cpu:0"), options);
+  ASSERT_TRUE(executor) << hal::describe(executor.error());
+  auto sequence = std::move((*executor)->create_sequence()).value();
   const auto tokens = g.tokens(7);
-  ASSERT_TRUE((*engine)->feed(*session, std::span(tokens).first(3), WantLogits::none));
-  ASSERT_TRUE((*engine)->feed(*session, std::span(tokens).subspan(3, 2), WantLogits::none));
-  auto lost = (*engine)->feed(*session, std::span(tokens).subspan(5), WantLogits::last);
+  ASSERT_TRUE((*executor)->feed(*sequence, std::span(tokens).first(3), WantLogits::none));
+  ASSERT_TRUE((*executor)->feed(*sequence, std::span(tokens).subspan(3, 2), WantLogits::none));
+  auto lost = (*executor)->feed(*sequence, std::span(tokens).subspan(5), WantLogits::last);
   ASSERT_FALSE(lost);
   EXPECT_EQ(lost.error().code, hal::Code::device_lost) << hal::describe(lost.error());
-  EXPECT_EQ(session->log(), std::vector<std::int32_t>(tokens.begin(), tokens.begin() + 5));
+  EXPECT_EQ(sequence->log(), std::vector<std::int32_t>(tokens.begin(), tokens.begin() + 5));
 
   auto whole = open("moe-hybrid-f32", test::open_device("cpu:0"), {});
   ASSERT_TRUE(whole);
-  auto again = std::move((*whole)->create_session()).value();
-  feed(**whole, *again, session->log(), WantLogits::none);
+  auto again = std::move((*whole)->create_sequence()).value();
+  feed(**whole, *again, sequence->log(), WantLogits::none);
   EXPECT_EQ(greedy(feed(**whole, *again, std::span(tokens).subspan(5), WantLogits::last)), g.greedy(7)[0]);
 }
 

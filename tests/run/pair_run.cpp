@@ -10,8 +10,8 @@
 namespace switchyard {
 namespace {
 
-using scheduler::Engine;
-using scheduler::EngineOptions;
+using scheduler::Executor;
+using scheduler::ExecutorOptions;
 using scheduler::WantLogits;
 using test::golden;
 using test::oracle_path;
@@ -24,28 +24,28 @@ models::Model load(const std::string& name) {
   return std::move(loaded).value();
 }
 
-std::unique_ptr<Engine> open_engine(const std::string& name, hal::DeviceRef device, EngineOptions options = {}) {
-  if (options.context == EngineOptions{}.context) options.context = 512;
+std::unique_ptr<Executor> open_engine(const std::string& name, hal::DeviceRef device, ExecutorOptions options = {}) {
+  if (options.context == ExecutorOptions{}.context) options.context = 512;
   models::Model model = load(name);
   std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(model)), std::move(device));
-  auto engine = Engine::open(std::move(model), std::move(devices), options);
-  if (!engine) throw std::runtime_error(hal::describe(engine.error()));
-  return std::move(engine).value();
+  auto executor = Executor::open(std::move(model), std::move(devices), options);
+  if (!executor) throw std::runtime_error(hal::describe(executor.error()));
+  return std::move(executor).value();
 }
 
-// The whole conversation on one engine.
-std::vector<std::int32_t> alone(Engine& engine, std::span<const std::int32_t> prompt, std::size_t n) {
-  auto session = std::move(engine.create_session()).value();
-  auto logits = std::move(engine.feed(*session, prompt, WantLogits::last)).value();
+// The whole conversation on one executor.
+std::vector<std::int32_t> alone(Executor& executor, std::span<const std::int32_t> prompt, std::size_t n) {
+  auto sequence = std::move(executor.create_sequence()).value();
+  auto logits = std::move(executor.feed(*sequence, prompt, WantLogits::last)).value();
   std::vector<std::int32_t> made;
   while (made.size() < n) {
     made.push_back(scheduler::greedy(logits));
-    logits = std::move(engine.feed(*session, {&made.back(), 1}, WantLogits::last)).value();
+    logits = std::move(executor.feed(*sequence, {&made.back(), 1}, WantLogits::last)).value();
   }
   return made;
 }
 
-hal::Bytes planned_bytes(const models::Model& model, const EngineOptions& options, std::size_t prompt) {
+hal::Bytes planned_bytes(const models::Model& model, const ExecutorOptions& options, std::size_t prompt) {
   hal::Bytes bytes = 0;
   for (std::int64_t u = 0; u < models::unit_count(model); ++u)
     bytes += models::state_bytes(model, u, static_cast<std::int64_t>(prompt), options.kv);
@@ -69,7 +69,7 @@ TEST_P(PairOf, GivesTheTokensOfTheDecodeDevice) {
     EXPECT_EQ(run->handoff_bytes, planned_bytes(decode->model(), decode->options(), prompt.size())) << n;
     auto log = prompt;
     log.insert(log.end(), want.begin(), want.end());
-    EXPECT_EQ(run->session->log(), log);
+    EXPECT_EQ(run->sequence->log(), log);
   }
 }
 
@@ -95,7 +95,7 @@ TEST(PairRun, HandsOverTheBytesOfItsPlan) {
     for (auto* copies : {&d.to_device, &d.to_host}) copies->points = {{4096, {1e-9, 1e-9, 1e-9, 0, 5, 1, 1}}};
   }
   for (hal::DType kv : {hal::DType::f32, hal::DType::f16}) {
-    EngineOptions options;
+    ExecutorOptions options;
     options.context = 512;
     options.kv = kv;
     const models::Model model = load("moe-hybrid-f32");
@@ -122,13 +122,13 @@ TEST(PairRun, HandsOverTheBytesOfItsPlan) {
 TEST(PairRun, RefusesWhatMakesNoSenseBeforeItRuns) {
   auto a = open_engine("dense-hybrid-f32", test::open_device("cpu:0"));
   auto other = open_engine("pure-mamba-f32", test::open_device("cpu:0"));
-  EngineOptions f16, small;
+  ExecutorOptions f16, small;
   f16.kv = hal::DType::f16;
   small.context = 64;
   auto halves = open_engine("dense-hybrid-f32", test::open_device("cpu:0"), f16);
   auto narrow = open_engine("dense-hybrid-f32", test::open_device("cpu:0"), small);
   const std::vector<std::int32_t> prompt(60, 1), none;
-  auto refused = [&](Engine& prefill, Engine& decode, std::span<const std::int32_t> tokens, std::int64_t output,
+  auto refused = [&](Executor& prefill, Executor& decode, std::span<const std::int32_t> tokens, std::int64_t output,
                      const char* word) {
     auto run = scheduler::run_pair(prefill, decode, tokens, output);
     ASSERT_FALSE(run) << word;
@@ -138,8 +138,8 @@ TEST(PairRun, RefusesWhatMakesNoSenseBeforeItRuns) {
   };
   refused(*a, *a, none, 4, "a prompt of 0 tokens");
   refused(*a, *a, prompt, 0, "and 0 after it");
-  refused(*a, *narrow, prompt, 5, "decode engine has a context of 64");
-  refused(*narrow, *a, std::vector<std::int32_t>(65, 1), 5, "prefill engine has a context of 64");
+  refused(*a, *narrow, prompt, 5, "decode executor has a context of 64");
+  refused(*narrow, *a, std::vector<std::int32_t>(65, 1), 5, "prefill executor has a context of 64");
   refused(*a, *other, prompt, 4, "the state belongs to model");
   refused(*a, *halves, prompt, 4, "KV cache is f32");
   auto fits = scheduler::run_pair(*a, *narrow, prompt, 4);

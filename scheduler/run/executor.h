@@ -1,37 +1,37 @@
-// Engine: a model placed on devices, and the sessions that run on it.
+// Executor: a model placed on devices, and the sequences that run on it.
 //
-//   step()      any mix of sessions and row counts in one pass over all stages: prefill chunks and decode rows together
-//   A session's token log is the truth and device state a cache: tokens enter the log only after their step is done on every
-//   stage; when a step fails, the session is marked stale and is replayed from its log before it runs again.
+//   step()      any mix of sequences and row counts in one pass over all stages: prefill chunks and decode rows together
+//   A sequence's token log is the truth and device state a cache: tokens enter the log only after their step is done on every
+//   stage; when a step fails, the sequence is marked stale and is replayed from its log before it runs again.
 // One thread at a time.
 #pragma once
 #include "scheduler/run/stage.h"
 
 namespace switchyard::scheduler {
 
-struct EngineOptions : StageOptions {
+struct ExecutorOptions : StageOptions {
   std::function<void(std::string_view what, double done)> progress;  // of opening: 0..1
 };
 
-class Engine;
+class Executor;
 
-// A conversation. Made by Engine::create_session; gives its slots and pages back when it dies (before its engine).
-class Session {
+// A conversation. Made by Executor::create_sequence; gives its slots and pages back when it dies (before its executor).
+class Sequence {
  public:
-  ~Session();
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
+  ~Sequence();
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
   std::uint64_t id() const { return id_; }
   const std::vector<std::int32_t>& log() const { return log_; }  // every token whose step is done
 
  private:
-  friend class Engine;
-  Session(Engine& engine, std::uint64_t id, std::int32_t slot) : engine_(engine), id_(id), slot_(slot) {}
+  friend class Executor;
+  Sequence(Executor& executor, std::uint64_t id, std::int32_t slot) : executor_(executor), id_(id), slot_(slot) {}
   struct Mark {
     std::int32_t slot;  // -1: the start
     std::size_t length;
   };
-  Engine& engine_;
+  Executor& executor_;
   std::uint64_t id_;
   std::int32_t slot_;            // where the next step leaves its state
   std::optional<Mark> mark_;     // a snapshot: state of an earlier length, left untouched in its own slot
@@ -43,7 +43,7 @@ class Session {
 enum class WantLogits : std::uint8_t { none, last, all };
 
 struct StepItem {
-  Session* session = nullptr;
+  Sequence* sequence = nullptr;
   std::span<const std::int32_t> tokens;
   WantLogits logits = WantLogits::last;
 };
@@ -54,8 +54,8 @@ struct StepResult {
   double seconds = 0;                      // wall clock of the step
 };
 
-// What a session is, anywhere: portable between devices, backends and engines of the same model.
-struct SessionState {
+// What a sequence is, anywhere: portable between devices, backends and executors of the same model.
+struct SequenceState {
   std::uint64_t model_hash = 0;
   hal::DType kv = hal::DType::f32;
   std::vector<std::int32_t> log;
@@ -70,11 +70,11 @@ struct StageReport {
   bool fixed_shapes = false;
 };
 
-// What an engine holds on a device now, in bytes.
+// What an executor holds on a device now, in bytes.
 struct DeviceReport {
   std::string device;
   hal::Bytes weights = 0;  // as its programs hold them
-  hal::Bytes state = 0;    // slots and pages of all sessions
+  hal::Bytes state = 0;    // slots and pages of all sequences
   hal::Bytes scratch = 0;  // one for all stages there, and one per part where experts are shared
   hal::Bytes io = 0;       // rows between stages and parts, step tables, logits: they grow with the largest step
 };
@@ -82,57 +82,57 @@ struct DeviceReport {
 // invalid_argument: a token outside [0, vocab), with its position.
 hal::Status check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocab);
 
-class Engine {
+class Executor {
  public:
   // One device per unit of the model. Neighbouring units of one device become one program.
-  static hal::Result<std::unique_ptr<Engine>> open(models::Model model, std::vector<hal::DeviceRef> devices,
-                                                   const EngineOptions& options);
+  static hal::Result<std::unique_ptr<Executor>> open(models::Model model, std::vector<hal::DeviceRef> devices,
+                                                     const ExecutorOptions& options);
 
-  hal::Result<std::unique_ptr<Session>> create_session();
-  // invalid_argument: a token outside [0, vocab), more rows than max_rows, a session twice, context exceeded: nothing
+  hal::Result<std::unique_ptr<Sequence>> create_sequence();
+  // invalid_argument: a token outside [0, vocab), more rows than max_rows, a sequence twice, context exceeded: nothing
   // has run.
   hal::Result<StepResult> step(std::span<const StepItem> items);
   // Any number of tokens, in steps of at most max_rows. logits: of the last token, or of all. invalid_argument as step,
   // before the first of them.
-  hal::Result<std::vector<float>> feed(Session& session, std::span<const std::int32_t> tokens, WantLogits logits);
+  hal::Result<std::vector<float>> feed(Sequence& sequence, std::span<const std::int32_t> tokens, WantLogits logits);
 
   // mark: from now on the state of the present length is kept untouched; rollback returns to it by switching slots.
-  hal::Status mark(Session& session);
-  hal::Status rollback(Session& session);
+  hal::Status mark(Sequence& sequence);
+  hal::Status rollback(Sequence& sequence);
 
-  hal::Result<SessionState> save(const Session& session) const;
-  // A new session with that state. invalid_argument: another model, another KV type, or too long for this engine's
+  hal::Result<SequenceState> save(const Sequence& sequence) const;
+  // A new sequence with that state. invalid_argument: another model, another KV type, or too long for this executor's
   // context.
-  hal::Result<std::unique_ptr<Session>> restore(const SessionState& state);
+  hal::Result<std::unique_ptr<Sequence>> restore(const SequenceState& state);
 
   const models::Model& model() const { return model_; }
-  const EngineOptions& options() const { return options_; }
+  const ExecutorOptions& options() const { return options_; }
   std::vector<StageReport> report() const;
   std::vector<DeviceReport> device_report() const;  // in the order of their first stages
   std::uint64_t steps() const { return steps_; }
 
  private:
-  friend class Session;
+  friend class Sequence;
   friend class Pipeline;
-  Engine(models::Model model, const EngineOptions& options) : model_(std::move(model)), options_(options) {}
+  Executor(models::Model model, const ExecutorOptions& options) : model_(std::move(model)), options_(options) {}
   hal::Status check(const StepItem& item) const;
   hal::Status check(std::span<const StepItem> items) const;
-  hal::Status replay(Session& session);
+  hal::Status replay(Sequence& sequence);
   hal::Status replay_stale(std::span<const StepItem> items);
   hal::Result<StepResult> run(std::span<const StepItem> items);
   static StepTables tables_of(std::span<const StepItem> items);
   hal::Result<StepResult> read_logits(std::span<const StepItem> items, const hal::Slice& logits) const;
   static void end_step(std::span<const StepItem> items, bool done);  // into the logs, or stale
   hal::Status report_routing(std::int64_t rows) const;
-  void forget(const Session& session);
+  void forget(const Sequence& sequence);
 
   models::Model model_;
-  EngineOptions options_;
+  ExecutorOptions options_;
   std::vector<std::shared_ptr<SharedDevice>> devices_;  // in the order of their first stages
   std::vector<std::unique_ptr<Stage>> stages_;
   std::vector<double> seconds_, other_seconds_;  // per stage; other: of the second device, where experts are shared
   NumberPool slots_{1};                          // slot 0 holds zeros
-  std::uint64_t next_session_ = 1, steps_ = 0;
+  std::uint64_t next_sequence_ = 1, steps_ = 0;
   hal::Point last_step_;  // its end: the next begins after it, also on simulated clocks
 };
 

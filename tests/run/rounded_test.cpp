@@ -4,28 +4,28 @@
 #include <cmath>
 
 #include "kernels/library.h"
-#include "scheduler/run/engine.h"
+#include "scheduler/run/executor.h"
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
 
 namespace switchyard {
 namespace {
 
-using scheduler::Engine;
+using scheduler::Executor;
 using scheduler::StepItem;
 using scheduler::WantLogits;
 
-std::unique_ptr<Engine> open_model(const std::string& name, kernels::Activations activations, hal::DType kv) {
+std::unique_ptr<Executor> open_model(const std::string& name, kernels::Activations activations, hal::DType kv) {
   auto model = models::load(test::oracle_path("gguf/" + name + ".gguf"));
   if (!model) throw std::runtime_error(hal::describe(model.error()));
-  scheduler::EngineOptions options;
+  scheduler::ExecutorOptions options;
   options.context = 512;
   options.activations = activations;
   options.kv = kv;
   auto count = static_cast<std::size_t>(models::unit_count(*model));
-  auto engine = Engine::open(std::move(model).value(), {count, test::open_device("cpu:0")}, options);
-  if (!engine) throw std::runtime_error(hal::describe(engine.error()));
-  return std::move(engine).value();
+  auto executor = Executor::open(std::move(model).value(), {count, test::open_device("cpu:0")}, options);
+  if (!executor) throw std::runtime_error(hal::describe(executor.error()));
+  return std::move(executor).value();
 }
 
 struct Rounded : testing::TestWithParam<std::string> {
@@ -37,15 +37,15 @@ struct Rounded : testing::TestWithParam<std::string> {
         if (variant.starts_with("bf16")) return;
     GTEST_SKIP() << info.name << " (or this build) has no products of bf16, so nothing is rounded";
   }
-  std::unique_ptr<Engine> open(kernels::Activations activations) const {
+  std::unique_ptr<Executor> open(kernels::Activations activations) const {
     return open_model(GetParam(), activations, hal::DType::f32);
   }
   std::vector<std::int32_t> tokens() const { return test::golden("gguf-" + GetParam()).tokens(64); }
 };
 
-std::vector<float> all_logits(Engine& engine, std::span<const std::int32_t> tokens) {
-  auto session = engine.create_session();
-  auto logits = engine.feed(**session, tokens, WantLogits::all);
+std::vector<float> all_logits(Executor& executor, std::span<const std::int32_t> tokens) {
+  auto sequence = executor.create_sequence();
+  auto logits = executor.feed(**sequence, tokens, WantLogits::all);
   if (!logits) throw std::runtime_error(hal::describe(logits.error()));
   return std::move(logits).value();
 }
@@ -71,23 +71,23 @@ TEST_P(Rounded, TheMedianRowStaysNearTheExactOne) {
 }
 
 // a in one go, b in pieces, alone and beside each other.
-void expect_rows_alone_and_mixed_to_be_bit_equal(Engine& opened, const std::vector<std::int32_t>& a) {
-  Engine* engine = &opened;
+void expect_rows_alone_and_mixed_to_be_bit_equal(Executor& opened, const std::vector<std::int32_t>& a) {
+  Executor* executor = &opened;
   const std::vector<std::int32_t> b(a.rbegin(), a.rend());
   // Alone: b as a prefill of 40 and single steps; a in one go.
-  const auto want_a = all_logits(*engine, a);
-  auto lone = engine->create_session();
-  std::vector<float> want_b = *engine->feed(**lone, std::span(b).first(40), WantLogits::all);
+  const auto want_a = all_logits(*executor, a);
+  auto lone = executor->create_sequence();
+  std::vector<float> want_b = *executor->feed(**lone, std::span(b).first(40), WantLogits::all);
   for (std::size_t i = 40; i < b.size(); ++i) {
-    auto row = *engine->feed(**lone, std::span(b).subspan(i, 1), WantLogits::all);
+    auto row = *executor->feed(**lone, std::span(b).subspan(i, 1), WantLogits::all);
     want_b.insert(want_b.end(), row.begin(), row.end());
   }
-  // Together: all of a beside the first of b, then b's rest in one piece beside single tokens of a third session.
-  auto sa = engine->create_session(), sb = engine->create_session(), sc = engine->create_session();
+  // Together: all of a beside the first of b, then b's rest in one piece beside single tokens of a third sequence.
+  auto sa = executor->create_sequence(), sb = executor->create_sequence(), sc = executor->create_sequence();
   StepItem first[] = {{sa->get(), a, WantLogits::all}, {sb->get(), std::span(b).first(40), WantLogits::all}};
   StepItem second[] = {{sc->get(), std::span(a).first(1), WantLogits::last},
                        {sb->get(), std::span(b).subspan(40), WantLogits::all}};
-  auto r1 = engine->step(first), r2 = engine->step(second);
+  auto r1 = executor->step(first), r2 = executor->step(second);
   ASSERT_TRUE(r1 && r2);
   std::vector<float> got_b = r1->logits[1];
   got_b.insert(got_b.end(), r2->logits[1].begin(), r2->logits[1].end());

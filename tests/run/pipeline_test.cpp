@@ -9,11 +9,11 @@
 namespace switchyard {
 namespace {
 
-using scheduler::Engine;
+using scheduler::Executor;
 using scheduler::GroupStep;
 using scheduler::Pipeline;
 using scheduler::PipelineResult;
-using scheduler::Session;
+using scheduler::Sequence;
 using scheduler::StepItem;
 using scheduler::StepResult;
 using scheduler::WantLogits;
@@ -23,8 +23,8 @@ const std::vector<std::string> shared_sims{"tests/data/sim/kernel.json", "tests/
                                            "tests/data/sim/faulty_late.json"};
 
 // Stages of the same width on these devices; their names may repeat.
-hal::Result<std::unique_ptr<Engine>> try_engine(const std::vector<std::string>& stages,
-                                                const std::vector<std::string>& sims = shared_sims) {
+hal::Result<std::unique_ptr<Executor>> try_engine(const std::vector<std::string>& stages,
+                                                  const std::vector<std::string>& sims = shared_sims) {
   auto model = models::load(test::oracle_path("models/moe-hybrid-f32"));
   if (!model) throw std::runtime_error(hal::describe(model.error()));
   std::map<std::string, hal::DeviceRef> opened;
@@ -35,58 +35,58 @@ hal::Result<std::unique_ptr<Engine>> try_engine(const std::vector<std::string>& 
     if (!device) device = test::open_device(stages[u * stages.size() / units], sims);
     devices.push_back(device);
   }
-  scheduler::EngineOptions options;
+  scheduler::ExecutorOptions options;
   options.context = 256;
   options.page_size = 16;
-  return Engine::open(std::move(model).value(), devices, options);
+  return Executor::open(std::move(model).value(), devices, options);
 }
 
-std::unique_ptr<Engine> open_engine(const std::vector<std::string>& stages) {
-  auto engine = try_engine(stages);
-  if (!engine) throw std::runtime_error(hal::describe(engine.error()));
-  return std::move(engine).value();
+std::unique_ptr<Executor> open_engine(const std::vector<std::string>& stages) {
+  auto executor = try_engine(stages);
+  if (!executor) throw std::runtime_error(hal::describe(executor.error()));
+  return std::move(executor).value();
 }
 
 // Groups of conversations that go on greedily: a prompt each (or a first token), then one row of each per round.
 struct Talk {
-  Talk(Engine& opened, const std::vector<std::vector<Tokens>>& prompts) : engine(opened), next(prompts) {
+  Talk(Executor& opened, const std::vector<std::vector<Tokens>>& prompts) : executor(opened), next(prompts) {
     for (const auto& group : prompts) {
-      auto& mine = sessions.emplace_back();
+      auto& mine = sequences.emplace_back();
       for (std::size_t s = 0; s < group.size(); ++s) {
-        auto session = engine.create_session();
-        if (!session) throw std::runtime_error(hal::describe(session.error()));
-        mine.push_back(std::move(session).value());
+        auto sequence = executor.create_sequence();
+        if (!sequence) throw std::runtime_error(hal::describe(sequence.error()));
+        mine.push_back(std::move(sequence).value());
       }
     }
     logits.resize(prompts.size());
   }
   GroupStep step(std::size_t g) {
     GroupStep items;
-    for (std::size_t s = 0; s < sessions[g].size(); ++s)
-      items.push_back({sessions[g][s].get(), next[g][s], WantLogits::last});
+    for (std::size_t s = 0; s < sequences[g].size(); ++s)
+      items.push_back({sequences[g][s].get(), next[g][s], WantLogits::last});
     return items;
   }
   GroupStep take(std::size_t g, const StepResult& result) {
     logits[g].push_back(result.logits);
-    for (std::size_t s = 0; s < sessions[g].size(); ++s) next[g][s] = {scheduler::greedy(result.logits[s])};
+    for (std::size_t s = 0; s < sequences[g].size(); ++s) next[g][s] = {scheduler::greedy(result.logits[s])};
     return logits[g].size() < rounds[g] ? step(g) : GroupStep{};
   }
   std::vector<GroupStep> first() {
     std::vector<GroupStep> steps;
-    for (std::size_t g = 0; g < sessions.size(); ++g) steps.push_back(step(g));
+    for (std::size_t g = 0; g < sequences.size(); ++g) steps.push_back(step(g));
     return steps;
   }
   void one_after_another() {
-    for (std::size_t g = 0; g < sessions.size(); ++g)
+    for (std::size_t g = 0; g < sequences.size(); ++g)
       for (GroupStep items = step(g); !items.empty();) {
-        auto result = engine.step(items);
+        auto result = executor.step(items);
         ASSERT_TRUE(result) << hal::describe(result.error());
         items = take(g, *result);
       }
   }
   hal::Result<PipelineResult> in_flight() {
     return Pipeline::run(
-        engine, first(),
+        executor, first(),
         [&](std::size_t g, std::int64_t round, const StepResult& result) {
           EXPECT_EQ(round, static_cast<std::int64_t>(logits[g].size()));
           order.emplace_back(round, g);
@@ -96,20 +96,20 @@ struct Talk {
   }
   std::vector<std::vector<Tokens>> logs() const {
     std::vector<std::vector<Tokens>> all;
-    for (const auto& group : sessions)
+    for (const auto& group : sequences)
       for (auto& mine = all.emplace_back(); const auto& s : group) mine.push_back(s->log());
     return all;
   }
 
-  Engine& engine;
+  Executor& executor;
   std::vector<std::vector<Tokens>> next;
   std::vector<std::size_t> rounds;
-  std::vector<std::vector<std::unique_ptr<Session>>> sessions;
-  std::vector<std::vector<std::vector<std::vector<float>>>> logits;  // by group, round, session
+  std::vector<std::vector<std::unique_ptr<Sequence>>> sequences;
+  std::vector<std::vector<std::vector<std::vector<float>>>> logits;  // by group, round, sequence
   std::vector<std::pair<std::int64_t, std::size_t>> order;
 };
 
-// Groups of one to three sessions, prompts of 1 to 40 tokens, so that pages and slots grow while others are in flight.
+// Groups of one to three sequences, prompts of 1 to 40 tokens, so that pages and slots grow while others are in flight.
 std::vector<std::vector<Tokens>> prompts(std::size_t groups) {
   const Tokens all = test::golden("moe-hybrid-f32").tokens(300);
   std::vector<std::vector<Tokens>> made;
@@ -137,11 +137,11 @@ struct InFlight : testing::TestWithParam<Spread> {};
 
 TEST_P(InFlight, EqualsOneAfterAnother) {
   const Spread& p = GetParam();
-  auto engine = open_engine(p.stages);
-  Talk alone(*engine, prompts(p.rounds.size())), together(*engine, prompts(p.rounds.size()));
+  auto executor = open_engine(p.stages);
+  Talk alone(*executor, prompts(p.rounds.size())), together(*executor, prompts(p.rounds.size()));
   alone.rounds = together.rounds = p.rounds;
   alone.one_after_another();
-  const std::uint64_t before = engine->steps();
+  const std::uint64_t before = executor->steps();
   auto result = together.in_flight();
   ASSERT_TRUE(result) << hal::describe(result.error());
   EXPECT_EQ(together.logits, alone.logits);
@@ -154,16 +154,16 @@ TEST_P(InFlight, EqualsOneAfterAnother) {
     EXPECT_EQ(result->groups[g].rounds, static_cast<std::int64_t>(p.rounds[g]));
     steps += p.rounds[g];
   }
-  EXPECT_EQ(engine->steps() - before, steps);
+  EXPECT_EQ(executor->steps() - before, steps);
   for (const auto& jobs : result->jobs) {
     auto key = [](const scheduler::PipelineJob& j) { return std::tuple(j.round, j.stage, j.group); };
     EXPECT_TRUE(std::is_sorted(jobs.begin(), jobs.end(), [&](auto& a, auto& b) { return key(a) < key(b); }));
     for (const auto& j : jobs) ++jobs_of_stage[j.stage];
   }
   EXPECT_EQ(jobs_of_stage, std::vector<std::size_t>(p.stages.size(), steps));
-  // And the sessions go on where they are.
+  // And the sequences go on where they are.
   for (std::size_t g = 0; g < p.rounds.size(); ++g) {
-    auto a = engine->step(alone.step(g)), b = engine->step(together.step(g));
+    auto a = executor->step(alone.step(g)), b = executor->step(together.step(g));
     ASSERT_TRUE(a && b);
     EXPECT_EQ(a->logits, b->logits);
   }
@@ -182,9 +182,9 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Pipeline, ADeviceThatFailsEndsTheGroupsThatReachIt) {
   // It fails at a submission in the middle of a round: groups before it have finished the round, others have not.
-  auto engine = open_engine({"cpu:0", "sim:faulty_late", "cpu:0"}),
+  auto executor = open_engine({"cpu:0", "sim:faulty_late", "cpu:0"}),
        sound = open_engine({"cpu:0", "sim:kernel", "cpu:0"});
-  Talk talk(*engine, prompts(3)), want(*sound, prompts(3));
+  Talk talk(*executor, prompts(3)), want(*sound, prompts(3));
   talk.rounds = want.rounds = {20, 20, 20};
   want.one_after_another();
   auto result = talk.in_flight();
@@ -199,21 +199,21 @@ TEST(Pipeline, ADeviceThatFailsEndsTheGroupsThatReachIt) {
     // What was done before is right, and no token of the failed step is in a log.
     ASSERT_EQ(talk.logits[g].size(), static_cast<std::size_t>(ended.rounds));
     for (std::size_t r = 0; r < talk.logits[g].size(); ++r) EXPECT_EQ(talk.logits[g][r], want.logits[g][r]);
-    for (std::size_t s = 0; s < talk.sessions[g].size(); ++s) {
-      const Tokens &log = talk.sessions[g][s]->log(), &whole = want.sessions[g][s]->log();
+    for (std::size_t s = 0; s < talk.sequences[g].size(); ++s) {
+      const Tokens &log = talk.sequences[g][s]->log(), &whole = want.sequences[g][s]->log();
       const std::size_t prompt = prompts(3)[g][s].size();
       EXPECT_EQ(log,
                 Tokens(whole.begin(),
                        whole.begin() + static_cast<std::ptrdiff_t>(
                                            ended.rounds ? prompt + static_cast<std::size_t>(ended.rounds) - 1 : 0)));
-      EXPECT_FALSE(engine->save(*talk.sessions[g][s])) << "the device state is stale";
+      EXPECT_FALSE(executor->save(*talk.sequences[g][s])) << "the device state is stale";
     }
   }
   EXPECT_GT(most, 0);
   EXPECT_EQ(most, least + 1) << "the description was to let it fail in the middle of a round";
 }
 
-// Whichever allocation of a device fails: the group it was for ends, the others go on, and the group's sessions are
+// Whichever allocation of a device fails: the group it was for ends, the others go on, and the group's sequences are
 // right again afterwards.
 TEST(Pipeline, AGroupThatFailsAloneLeavesTheOthersAndRecovers) {
   auto sound = open_engine({"cpu:0", "sim:kernel", "cpu:0"});
@@ -225,13 +225,13 @@ TEST(Pipeline, AGroupThatFailsAloneLeavesTheOthersAndRecovers) {
   for (int n = 1;; ++n) {
     SCOPED_TRACE("allocation " + std::to_string(n));
     std::ofstream(file) << R"({"name": "short_of_memory", "faults": {"allocation": )" << n << "}}";
-    auto engine = try_engine({"cpu:0", "sim:short_of_memory", "cpu:0"}, {file});
-    if (!engine) continue;
+    auto executor = try_engine({"cpu:0", "sim:short_of_memory", "cpu:0"}, {file});
+    if (!executor) continue;
     std::optional<Talk> made;
     try {
-      made.emplace(**engine, prompts(3));
+      made.emplace(**executor, prompts(3));
     } catch (const std::runtime_error&) {
-      continue;  // no slots for the sessions
+      continue;  // no slots for the sequences
     }
     Talk& talk = *made;
     talk.rounds = want.rounds;
@@ -243,7 +243,7 @@ TEST(Pipeline, AGroupThatFailsAloneLeavesTheOthersAndRecovers) {
         failed = true;
         EXPECT_EQ(error->code, hal::Code::out_of_memory) << hal::describe(*error);
         for (GroupStep items = talk.step(g); !items.empty();) {
-          auto again = (*engine)->step(items);
+          auto again = (*executor)->step(items);
           ASSERT_TRUE(again) << hal::describe(again.error());
           items = talk.take(g, *again);
         }
@@ -258,11 +258,11 @@ TEST(Pipeline, AGroupThatFailsAloneLeavesTheOthersAndRecovers) {
 }
 
 TEST(Pipeline, RefusesWhatMakesNoSense) {
-  auto engine = open_engine({"cpu:0", "sim:kernel"});
-  Talk talk(*engine, {{{1, 2}, {3}}, {{4}}});
+  auto executor = open_engine({"cpu:0", "sim:kernel"});
+  Talk talk(*executor, {{{1, 2}, {3}}, {{4}}});
   auto none = [](std::size_t, std::int64_t, const StepResult&) { return GroupStep{}; };
   auto refused = [&](std::vector<GroupStep> first, const char* word) {
-    auto result = Pipeline::run(*engine, std::move(first), none);
+    auto result = Pipeline::run(*executor, std::move(first), none);
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, hal::Code::invalid_argument);
     EXPECT_NE(result.error().message.find(word), std::string::npos) << result.error().message;
@@ -273,14 +273,14 @@ TEST(Pipeline, RefusesWhatMakesNoSense) {
   refused({talk.step(0), {}}, "no items");
   refused({talk.step(0), talk.step(0)}, "two groups");
   Tokens outside{320};
-  refused({talk.step(0), {{talk.sessions[1][0].get(), outside}}}, "320");
+  refused({talk.step(0), {{talk.sequences[1][0].get(), outside}}}, "320");
 
   // A next step that is refused ends its group, with what was done; the other goes on.
   Tokens fine{5};
-  auto result = Pipeline::run(*engine, talk.first(), [&](std::size_t g, std::int64_t round, const StepResult&) {
+  auto result = Pipeline::run(*executor, talk.first(), [&](std::size_t g, std::int64_t round, const StepResult&) {
     if (round == 3) return GroupStep{};
-    if (g == 0) return GroupStep{{talk.sessions[0][0].get(), fine}};  // the other session rests
-    return round == 0 ? GroupStep{{talk.sessions[1][0].get(), fine}} : GroupStep{{talk.sessions[0][1].get(), fine}};
+    if (g == 0) return GroupStep{{talk.sequences[0][0].get(), fine}};  // the other sequence rests
+    return round == 0 ? GroupStep{{talk.sequences[1][0].get(), fine}} : GroupStep{{talk.sequences[0][1].get(), fine}};
   });
   ASSERT_TRUE(result) << hal::describe(result.error());
   EXPECT_FALSE(result->groups[0].error);
@@ -289,7 +289,7 @@ TEST(Pipeline, RefusesWhatMakesNoSense) {
   ASSERT_TRUE(result->groups[1].error);
   EXPECT_EQ(result->groups[1].error->code, hal::Code::invalid_argument);
   EXPECT_EQ(talk.logs(), (std::vector<std::vector<Tokens>>{{{1, 2, 5, 5, 5}, {3}}, {{4, 5}}}));
-  EXPECT_TRUE(engine->save(*talk.sessions[1][0]));
+  EXPECT_TRUE(executor->save(*talk.sequences[1][0]));
 }
 
 }  // namespace

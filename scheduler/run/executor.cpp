@@ -1,4 +1,4 @@
-#include "scheduler/run/engine.h"
+#include "scheduler/run/executor.h"
 
 #include <algorithm>
 #include <set>
@@ -7,22 +7,22 @@ namespace switchyard::scheduler {
 
 using namespace hal;
 
-Session::~Session() { engine_.forget(*this); }
+Sequence::~Sequence() { executor_.forget(*this); }
 
-Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<DeviceRef> devices,
-                                             const EngineOptions& options) {
-  std::unique_ptr<Engine> engine(new Engine(std::move(model), options));
-  const std::int64_t units = models::unit_count(engine->model_);
+Result<std::unique_ptr<Executor>> Executor::open(models::Model model, std::vector<DeviceRef> devices,
+                                                 const ExecutorOptions& options) {
+  std::unique_ptr<Executor> executor(new Executor(std::move(model), options));
+  const std::int64_t units = models::unit_count(executor->model_);
   if (static_cast<std::int64_t>(devices.size()) != units)
     return Error{Code::invalid_argument,
-                 "engine: " + std::to_string(devices.size()) + " devices for " + std::to_string(units) + " units"};
+                 "executor: " + std::to_string(devices.size()) + " devices for " + std::to_string(units) + " units"};
   for (const auto& [layer, placement] : options.experts)
-    if (layer < 0 || layer >= engine->model_.config.layers || engine->model_.config.experts == 0)
-      return Error{Code::invalid_argument, "engine: experts of layer " + std::to_string(layer) + " are shared; " +
-                                               engine->model_.name + " has " +
-                                               std::to_string(engine->model_.config.layers) + " layers of " +
-                                               std::to_string(engine->model_.config.experts) + " experts"};
-  auto alone = [&](std::int64_t unit) { return shared_experts(options, engine->model_, unit, unit + 1) != nullptr; };
+    if (layer < 0 || layer >= executor->model_.config.layers || executor->model_.config.experts == 0)
+      return Error{Code::invalid_argument, "executor: experts of layer " + std::to_string(layer) + " are shared; " +
+                                               executor->model_.name + " has " +
+                                               std::to_string(executor->model_.config.layers) + " layers of " +
+                                               std::to_string(executor->model_.config.experts) + " experts"};
+  auto alone = [&](std::int64_t unit) { return shared_experts(options, executor->model_, unit, unit + 1) != nullptr; };
   for (std::int64_t first = 0; first < units;) {
     std::int64_t last = first + 1;
     while (!alone(first) && last < units && !alone(last) &&
@@ -31,34 +31,34 @@ Result<std::unique_ptr<Engine>> Engine::open(models::Model model, std::vector<De
     DeviceRef device = devices[static_cast<std::size_t>(first)];
     if (options.progress)
       options.progress("loading " + device->info().id, static_cast<double>(first) / static_cast<double>(units));
-    auto shared = std::find_if(engine->devices_.begin(), engine->devices_.end(),
+    auto shared = std::find_if(executor->devices_.begin(), executor->devices_.end(),
                                [&](const auto& known) { return known->device == device; });
-    if (shared == engine->devices_.end()) {
+    if (shared == executor->devices_.end()) {
       HAL_TRY(auto made, SharedDevice::make(device));
-      shared = engine->devices_.insert(shared, std::move(made));
+      shared = executor->devices_.insert(shared, std::move(made));
     }
-    HAL_TRY(auto stage, Stage::make(*shared, engine->model_, first, last, options));
-    engine->stages_.push_back(std::move(stage));
+    HAL_TRY(auto stage, Stage::make(*shared, executor->model_, first, last, options));
+    executor->stages_.push_back(std::move(stage));
     first = last;
   }
   if (options.progress) options.progress("loaded", 1.0);
-  engine->seconds_.resize(engine->stages_.size(), 0.0);
-  engine->other_seconds_ = engine->seconds_;
-  return engine;
+  executor->seconds_.resize(executor->stages_.size(), 0.0);
+  executor->other_seconds_ = executor->seconds_;
+  return executor;
 }
 
-Result<std::unique_ptr<Session>> Engine::create_session() {
+Result<std::unique_ptr<Sequence>> Executor::create_sequence() {
   std::int32_t slot = slots_.take();
-  std::unique_ptr<Session> session(new Session(*this, next_session_++, slot));  // gives the slot back if it fails
+  std::unique_ptr<Sequence> sequence(new Sequence(*this, next_sequence_++, slot));  // gives the slot back if it fails
   for (auto& stage : stages_) HAL_CHECK(stage->reserve_slots(slots_.end()));
-  return session;
+  return sequence;
 }
 
-void Engine::forget(const Session& session) {
-  for (auto& stage : stages_) stage->forget(session.id_);
-  slots_.give_back(session.slot_);
-  if (session.mark_ && session.mark_->slot > 0 && session.mark_->slot != session.slot_)
-    slots_.give_back(session.mark_->slot);
+void Executor::forget(const Sequence& sequence) {
+  for (auto& stage : stages_) stage->forget(sequence.id_);
+  slots_.give_back(sequence.slot_);
+  if (sequence.mark_ && sequence.mark_->slot > 0 && sequence.mark_->slot != sequence.slot_)
+    slots_.give_back(sequence.mark_->slot);
 }
 
 Status check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocab) {
@@ -70,26 +70,26 @@ Status check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocab) {
   return ok();
 }
 
-Status Engine::check(const StepItem& item) const {
-  if (!item.session || item.tokens.empty())
-    return Error{Code::invalid_argument, "step: an item without session or tokens"};
+Status Executor::check(const StepItem& item) const {
+  if (!item.sequence || item.tokens.empty())
+    return Error{Code::invalid_argument, "step: an item without sequence or tokens"};
   HAL_CHECK(check_tokens(item.tokens, model_.config.vocab));
-  auto length = static_cast<std::int64_t>(item.session->log_.size() + item.tokens.size());
+  auto length = static_cast<std::int64_t>(item.sequence->log_.size() + item.tokens.size());
   if (length > options_.context)
     return Error{Code::invalid_argument,
-                 "session " + std::to_string(item.session->id_) + " would have " + std::to_string(length) +
-                     " tokens; this engine was opened for a context of " + std::to_string(options_.context)};
+                 "sequence " + std::to_string(item.sequence->id_) + " would have " + std::to_string(length) +
+                     " tokens; this executor was opened for a context of " + std::to_string(options_.context)};
   return ok();
 }
 
-Status Engine::check(std::span<const StepItem> items) const {
+Status Executor::check(std::span<const StepItem> items) const {
   std::int64_t rows = 0;
-  std::set<const Session*> seen;
+  std::set<const Sequence*> seen;
   for (const StepItem& item : items) {
     HAL_CHECK(check(item));
-    if (!seen.insert(item.session).second)
+    if (!seen.insert(item.sequence).second)
       return Error{Code::invalid_argument,
-                   "step: session " + std::to_string(item.session->id_) + " stands in it twice"};
+                   "step: sequence " + std::to_string(item.sequence->id_) + " stands in it twice"};
     rows += static_cast<std::int64_t>(item.tokens.size());
   }
   if (items.empty()) return Error{Code::invalid_argument, "step: no items"};
@@ -97,27 +97,27 @@ Status Engine::check(std::span<const StepItem> items) const {
     return Error{Code::invalid_argument, "step: " + std::to_string(rows) + " rows; at most " +
                                              std::to_string(options_.max_rows) + " (use feed)"};
   if (static_cast<std::int64_t>(items.size()) > options_.max_sequences)
-    return Error{Code::invalid_argument, "step: " + std::to_string(items.size()) + " sessions; at most " +
+    return Error{Code::invalid_argument, "step: " + std::to_string(items.size()) + " sequences; at most " +
                                              std::to_string(options_.max_sequences)};
   return ok();
 }
 
-Result<StepResult> Engine::step(std::span<const StepItem> items) {
+Result<StepResult> Executor::step(std::span<const StepItem> items) {
   HAL_CHECK(check(items));
   HAL_CHECK(replay_stale(items));
   return run(items);
 }
 
-Status Engine::replay_stale(std::span<const StepItem> items) {
+Status Executor::replay_stale(std::span<const StepItem> items) {
   for (const StepItem& item : items)
-    if (item.session->stale_) HAL_CHECK(replay(*item.session));
+    if (item.sequence->stale_) HAL_CHECK(replay(*item.sequence));
   return ok();
 }
 
-StepTables Engine::tables_of(std::span<const StepItem> items) {
+StepTables Executor::tables_of(std::span<const StepItem> items) {
   StepTables tables;
   for (const StepItem& item : items) {
-    const Session& s = *item.session;
+    const Sequence& s = *item.sequence;
     const auto past = static_cast<std::int32_t>(s.log_.size()), row = static_cast<std::int32_t>(tables.tokens.size());
     const auto n = static_cast<std::int32_t>(item.tokens.size());
     tables.sequences.push_back({s.id_, {row, n, s.state_slot_, s.slot_, past}});
@@ -131,7 +131,7 @@ StepTables Engine::tables_of(std::span<const StepItem> items) {
   return tables;
 }
 
-Result<StepResult> Engine::read_logits(std::span<const StepItem> items, const Slice& all) const {
+Result<StepResult> Executor::read_logits(std::span<const StepItem> items, const Slice& all) const {
   StepResult result;
   const auto vocab = static_cast<std::size_t>(model_.config.vocab);
   Bytes offset = all.offset;
@@ -144,9 +144,9 @@ Result<StepResult> Engine::read_logits(std::span<const StepItem> items, const Sl
   return result;
 }
 
-void Engine::end_step(std::span<const StepItem> items, bool done) {
+void Executor::end_step(std::span<const StepItem> items, bool done) {
   for (const StepItem& item : items) {
-    Session& s = *item.session;
+    Sequence& s = *item.sequence;
     if (!done) {
       s.stale_ = true;
       continue;
@@ -156,7 +156,7 @@ void Engine::end_step(std::span<const StepItem> items, bool done) {
   }
 }
 
-Result<StepResult> Engine::run(std::span<const StepItem> items) {
+Result<StepResult> Executor::run(std::span<const StepItem> items) {
   const auto begin = std::chrono::steady_clock::now();
   const StepTables tables = tables_of(items);
   Point point = last_step_;
@@ -186,7 +186,7 @@ Result<StepResult> Engine::run(std::span<const StepItem> items) {
   return result;
 }
 
-Status Engine::report_routing(std::int64_t rows) const {
+Status Executor::report_routing(std::int64_t rows) const {
   if (!options_.on_routing || model_.config.experts == 0) return ok();
   StepRouting routing{expert_shape(model_), rows, {}};
   routing.chosen.resize(static_cast<std::size_t>(rows * routing.shape.layers * routing.shape.top_k));
@@ -195,88 +195,89 @@ Status Engine::report_routing(std::int64_t rows) const {
   return ok();
 }
 
-Status Engine::replay(Session& session) {
-  std::vector<std::int32_t> log = std::move(session.log_);
-  session.log_.clear();
-  session.state_slot_ = 0;
-  session.stale_ = false;
+Status Executor::replay(Sequence& sequence) {
+  std::vector<std::int32_t> log = std::move(sequence.log_);
+  sequence.log_.clear();
+  sequence.state_slot_ = 0;
+  sequence.stale_ = false;
   Result<std::vector<float>> fed =
-      log.empty() ? Result<std::vector<float>>(std::vector<float>{}) : feed(session, log, WantLogits::none);
+      log.empty() ? Result<std::vector<float>>(std::vector<float>{}) : feed(sequence, log, WantLogits::none);
   if (fed) return ok();
-  session.log_ = std::move(log);
-  session.stale_ = true;
+  sequence.log_ = std::move(log);
+  sequence.stale_ = true;
   return fed.error();
 }
 
-Result<std::vector<float>> Engine::feed(Session& session, std::span<const std::int32_t> tokens, WantLogits logits) {
+Result<std::vector<float>> Executor::feed(Sequence& sequence, std::span<const std::int32_t> tokens, WantLogits logits) {
   std::vector<float> all;
-  if (!tokens.empty()) HAL_CHECK(check(StepItem{&session, tokens, logits}));  // before a part of it has run
+  if (!tokens.empty()) HAL_CHECK(check(StepItem{&sequence, tokens, logits}));  // before a part of it has run
   const auto chunk = static_cast<std::size_t>(options_.max_rows);
   for (std::size_t done = 0; done < tokens.size(); done += chunk) {
     auto part = tokens.subspan(done, std::min(chunk, tokens.size() - done));
     bool last = done + part.size() == tokens.size();
-    StepItem item{&session, part, logits == WantLogits::last && !last ? WantLogits::none : logits};
+    StepItem item{&sequence, part, logits == WantLogits::last && !last ? WantLogits::none : logits};
     HAL_TRY(StepResult result, step({&item, 1}));
     all.insert(all.end(), result.logits[0].begin(), result.logits[0].end());
   }
   return all;
 }
 
-Status Engine::mark(Session& session) {
-  if (session.stale_) HAL_CHECK(replay(session));
-  if (session.mark_ && session.mark_->slot > 0 && session.mark_->slot != session.state_slot_)
-    slots_.give_back(session.mark_->slot);
-  session.mark_ = Session::Mark{session.state_slot_, session.log_.size()};
-  if (session.state_slot_ == session.slot_) {  // the next step must leave its state elsewhere
-    session.slot_ = slots_.take();
+Status Executor::mark(Sequence& sequence) {
+  if (sequence.stale_) HAL_CHECK(replay(sequence));
+  if (sequence.mark_ && sequence.mark_->slot > 0 && sequence.mark_->slot != sequence.state_slot_)
+    slots_.give_back(sequence.mark_->slot);
+  sequence.mark_ = Sequence::Mark{sequence.state_slot_, sequence.log_.size()};
+  if (sequence.state_slot_ == sequence.slot_) {  // the next step must leave its state elsewhere
+    sequence.slot_ = slots_.take();
     for (auto& stage : stages_) HAL_CHECK(stage->reserve_slots(slots_.end()));
   }
   return ok();
 }
 
-Status Engine::rollback(Session& session) {
-  if (!session.mark_)
-    return Error{Code::invalid_argument, "rollback: session " + std::to_string(session.id_) + " has no mark"};
-  session.state_slot_ = session.mark_->slot;
-  session.log_.resize(session.mark_->length);
-  session.stale_ = false;
-  for (auto& stage : stages_) stage->truncate(session.id_, static_cast<std::int64_t>(session.mark_->length));
+Status Executor::rollback(Sequence& sequence) {
+  if (!sequence.mark_)
+    return Error{Code::invalid_argument, "rollback: sequence " + std::to_string(sequence.id_) + " has no mark"};
+  sequence.state_slot_ = sequence.mark_->slot;
+  sequence.log_.resize(sequence.mark_->length);
+  sequence.stale_ = false;
+  for (auto& stage : stages_) stage->truncate(sequence.id_, static_cast<std::int64_t>(sequence.mark_->length));
   return ok();
 }
 
-Result<SessionState> Engine::save(const Session& session) const {
-  if (session.stale_)
+Result<SequenceState> Executor::save(const Sequence& sequence) const {
+  if (sequence.stale_)
     return Error{Code::invalid_argument,
-                 "save: session " + std::to_string(session.id_) + " must be replayed first; run a step"};
-  SessionState state{model_.content_hash, options_.kv, session.log_, {}};
-  if (session.log_.empty()) return state;
+                 "save: sequence " + std::to_string(sequence.id_) + " must be replayed first; run a step"};
+  SequenceState state{model_.content_hash, options_.kv, sequence.log_, {}};
+  if (sequence.log_.empty()) return state;
   for (const auto& stage : stages_)
     HAL_CHECK(
-        stage->save(session.id_, session.state_slot_, static_cast<std::int64_t>(session.log_.size()), state.layers));
+        stage->save(sequence.id_, sequence.state_slot_, static_cast<std::int64_t>(sequence.log_.size()), state.layers));
   return state;
 }
 
-Result<std::unique_ptr<Session>> Engine::restore(const SessionState& state) {
+Result<std::unique_ptr<Sequence>> Executor::restore(const SequenceState& state) {
   if (state.model_hash != model_.content_hash)
     return Error{Code::invalid_argument, "restore: the state belongs to model " + std::to_string(state.model_hash) +
-                                             ", this engine runs " + model_.name + " (" +
+                                             ", this executor runs " + model_.name + " (" +
                                              std::to_string(model_.content_hash) + ")"};
   if (state.kv != options_.kv)
     return Error{Code::invalid_argument, std::string("restore: the state's KV cache is ") + hal::to_string(state.kv) +
-                                             ", this engine's is " + hal::to_string(options_.kv)};
+                                             ", this executor's is " + hal::to_string(options_.kv)};
   if (static_cast<std::int64_t>(state.log.size()) > options_.context)
     return Error{Code::invalid_argument, "restore: " + std::to_string(state.log.size()) + " tokens, the context is " +
                                              std::to_string(options_.context)};
-  HAL_TRY(auto session, create_session());
-  if (state.log.empty()) return session;
+  HAL_TRY(auto sequence, create_sequence());
+  if (state.log.empty()) return sequence;
   for (auto& stage : stages_)
-    HAL_CHECK(stage->restore(session->id_, session->slot_, static_cast<std::int64_t>(state.log.size()), state.layers));
-  session->log_ = state.log;
-  session->state_slot_ = session->slot_;
-  return session;
+    HAL_CHECK(
+        stage->restore(sequence->id_, sequence->slot_, static_cast<std::int64_t>(state.log.size()), state.layers));
+  sequence->log_ = state.log;
+  sequence->state_slot_ = sequence->slot_;
+  return sequence;
 }
 
-std::vector<StageReport> Engine::report() const {
+std::vector<StageReport> Executor::report() const {
   std::vector<StageReport> all;
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     const Stage& s = *stages_[i];
@@ -289,7 +290,7 @@ std::vector<StageReport> Engine::report() const {
   return all;
 }
 
-std::vector<DeviceReport> Engine::device_report() const {
+std::vector<DeviceReport> Executor::device_report() const {
   std::vector<DeviceReport> all;
   for (const auto& shared : devices_) {
     DeviceReport& r = all.emplace_back();
