@@ -11,6 +11,7 @@ struct Arguments {
   PrecisionArguments precision;
   std::string out, model, weights = "q4_k", context = "4096", device;
   bool quick = false;
+  double seconds = 0;
 };
 
 double gb(double bytes_per_second) { return bytes_per_second / 1e9; }
@@ -35,6 +36,7 @@ void run(const Arguments& a, const Global& global) {
   Fleet fleet(global);
   probes::MeasureOptions options;
   options.quick = a.quick;
+  options.device_seconds = a.seconds;
   options.progress = [](std::string_view what, double done) { progress(what, done); };
   if (!a.device.empty()) options.devices = {fleet.open(a.device)->info().id};
   if (!a.model.empty()) {
@@ -73,6 +75,7 @@ void add_profile(CLI::App& app, Global& global) {
   a->precision.add_to(*verb);
   verb->add_option("--device", a->device, "only this one");
   verb->add_flag("--quick", a->quick, "a few seconds per device, without the table of ops");
+  verb->add_option("--seconds", a->seconds, "per device, about; default: 120, with --quick 5")->check(CLI::PositiveNumber);
   verb->callback([a, &global] { run(*a, global); });
 }
 

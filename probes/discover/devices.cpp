@@ -34,6 +34,13 @@ std::optional<Numbered> numbered(const std::string& name) {
   return n;
 }
 
+// "gpu" stands for every sort of one.
+bool is_kind(const Chip& chip, const std::string& word) {
+  const std::string kind = hal::to_string(chip.kind);
+  return kind == word || (kind.size() > word.size() && word.size() > 2 &&
+                          kind.compare(kind.size() - word.size(), word.size(), word) == 0);
+}
+
 Choice pick_automatically(const Machine& machine) {
   const Chip* best = nullptr;
   for (const Chip& chip : machine.chips) {
@@ -63,10 +70,7 @@ hal::Result<Choice> resolve(const Machine& machine, std::string_view asked) {
         return Choice{d->info.id, "number " + std::to_string(std::max(n->number, 0)) + " of " + d->info.api};
     int left = std::max(n->number, 0);
     for (const Chip& chip : machine.chips) {
-      std::string kind = hal::to_string(chip.kind);  // "gpu" stands for every sort of one
-      bool meant = kind == n->word || (kind.size() > n->word.size() && n->word.size() > 2 &&
-                                       kind.substr(kind.size() - n->word.size()) == n->word);
-      if (meant && left-- == 0)
+      if (is_kind(chip, n->word) && left-- == 0)
         return Choice{chip.doors.front().info.id,
                       "number " + std::to_string(std::max(n->number, 0)) + " of the chips of kind " + n->word};
     }
@@ -86,6 +90,22 @@ hal::Result<Choice> resolve(const Machine& machine, std::string_view asked) {
     if (auto n = numbered(name); n && lower(a.api) == n->word)
       text += "; " + a.api + " is absent: " + a.detail + " (" + a.fix + ")";
   return hal::Error{hal::Code::not_found, text};
+}
+
+hal::Result<std::vector<std::string>> doors_named(const Machine& machine, std::string_view asked) {
+  const std::string name = lower(asked);
+  std::vector<std::string> ids;
+  for (const Chip& chip : machine.chips)
+    for (const Door& d : chip.doors)
+      if (lower(d.info.api) == name || is_kind(chip, name)) ids.push_back(d.info.id);
+  if (!ids.empty()) return ids;
+  HAL_TRY(const Choice one, resolve(machine, asked));
+  return std::vector{one.id};
+}
+
+void Devices::forget(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  open_.erase(id);
 }
 
 Devices::Devices(Machine machine, std::vector<hal::BackendRef> backends, hal::Host host)

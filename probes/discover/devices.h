@@ -20,6 +20,10 @@ struct Choice {
 // door. not_found lists what there is.
 hal::Result<Choice> resolve(const Machine& machine, std::string_view name);
 
+// Ids of all doors that a name may mean, in the order of the machine: those of an API ("vulkan") and of all chips of a
+// kind ("gpu"), else the one that it resolves to. not_found as resolve().
+hal::Result<std::vector<std::string>> doors_named(const Machine& machine, std::string_view name);
+
 // Opens each device once and keeps it. Only doors of the machine are opened: an API that was not well when the machine
 // was looked at is not touched. Any thread.
 class Devices {
@@ -27,6 +31,7 @@ class Devices {
   Devices(Machine machine, std::vector<hal::BackendRef> backends, hal::Host host);
   const Machine& machine() const { return machine_; }
   hal::Result<hal::DeviceRef> open(std::string_view name);  // as resolve() takes it
+  void forget(const std::string& id);                       // a door's, lost: the next open makes it anew
 
  private:
   Machine machine_;

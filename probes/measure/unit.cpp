@@ -56,8 +56,11 @@ hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const Unit
   int late = 0;
   for (Step step : different) {
     if (!entries.empty()) {
-      // At worst, time grows with the rows; twice, for a warm-up and a sample.
-      double a_row = entries.front().seconds.median / static_cast<double>(entries.front().step.rows);
+      // At worst, time grows with the rows from the most there were so far; twice, for a warm-up and a sample.
+      const UnitEntry& most = *std::max_element(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+        return a.step.rows < b.step.rows;
+      });
+      const double a_row = most.seconds.median / static_cast<double>(most.step.rows);
       const std::int64_t wanted = step.rows;
       while (step.rows / 2 >= step.sequences && 2 * a_row * static_cast<double>(step.rows) > left()) step.rows /= 2;
       late += step.rows != wanted;
