@@ -1,0 +1,319 @@
+#include "scheduler/serve/core.h"
+
+#include <algorithm>
+
+#include "scheduler/cost/cost.h"
+#include "scheduler/run/pair_run.h"
+#include "scheduler/serve/worker.h"
+
+namespace switchyard::scheduler {
+
+using namespace hal;
+
+namespace {
+
+constexpr auto look = std::chrono::milliseconds(20);  // how often the watcher looks
+constexpr double longest_rest = 60;
+constexpr auto try_again = std::chrono::milliseconds(250);  // to find a device for a session that waits for one
+
+Error closed(const Conversation& c) {
+  return {Code::invalid_argument, "session " + std::to_string(c.id) + " is closed"};
+}
+
+std::string joined(const std::vector<std::string>& ids) {
+  std::string all;
+  for (const std::string& id : ids) all += (all.empty() ? "" : ", ") + id;
+  return all;
+}
+
+}  // namespace
+
+Core::Core(models::Model m, probes::Devices& d, std::optional<probes::Profile> profile, const EngineOptions& o)
+    : model(std::move(m)), devices(d), options(o), placer(d.machine(), std::move(profile), model, o) {}
+
+std::set<std::string> Core::resting() {
+  std::set<std::string> ids;
+  for (const auto& [id, rest] : rests)
+    if (Clock::now() < rest.until) ids.insert(id);
+  return ids;
+}
+
+void Core::event(Event::Kind kind, std::uint64_t session, std::string where, std::string text) const {
+  if (options.on_event) options.on_event({kind, session, std::move(where), std::move(text)});
+}
+
+Result<Placement> Core::place(const Where& where) {
+  std::set<std::string> away;
+  {
+    std::lock_guard lock(mutex);
+    away = resting();
+  }
+  return placer.place(where, away);
+}
+
+Result<std::shared_ptr<Worker>> Core::worker_of(const Placement& placement) {
+  std::lock_guard one(opening);
+  {
+    std::lock_guard lock(mutex);
+    if (closing) return Error{Code::invalid_argument, "the engine is closed"};
+    if (auto known = workers.find(placement.devices); known != workers.end()) return known->second;
+  }
+  HAL_TRY(auto worker, Worker::open(*this, placement));
+  std::lock_guard lock(mutex);
+  workers[placement.devices] = worker;
+  return worker;
+}
+
+std::optional<Status> Core::call(const std::shared_ptr<Worker>& worker, std::function<Status(Worker&)> work) {
+  auto command = std::make_shared<Command>();
+  command->work = std::move(work);
+  auto done = command->done.get_future();
+  {
+    std::lock_guard lock(mutex);
+    if (!worker->post(command)) return std::nullopt;
+  }
+  return done.get();
+}
+
+Status Core::on_worker(const ConversationRef& c, const std::function<Status(Worker&)>& work) {
+  while (true) {
+    std::shared_ptr<Worker> worker;
+    {
+      std::unique_lock lock(mutex);
+      moved.wait(lock, [&] { return c->closed || c->parked || c->worker; });
+      if (c->closed) return closed(*c);
+      if (c->parked)
+        return Error{Code::unavailable, "session " + std::to_string(c->id) + " waits for a device at present"};
+      worker = c->worker;
+    }
+    if (worker->on_its_thread())
+      return Error{Code::invalid_argument, "session " + std::to_string(c->id) +
+                                               ": a call that waits for its worker, inside a callback of that worker"};
+    auto here = std::make_shared<bool>(false);
+    const auto done = call(worker, [this, c, work, here](Worker& w) -> Status {
+      {
+        std::lock_guard lock(mutex);
+        *here = c->worker.get() == &w;
+      }
+      return *here ? work(w) : ok();
+    });
+    if (done && *here) return *done;
+  }
+}
+
+Status Core::settle(const ConversationRef& c, std::shared_ptr<const SequenceState> state) {
+  while (true) {
+    HAL_TRY(const Placement placement, place(c->where));
+    HAL_TRY(auto worker, worker_of(placement));
+    const auto done = call(worker, [id = c->id, state](Worker& w) { return w.attach(id, state.get()); });
+    if (!done) continue;  // it has just failed: its devices rest now
+    if (!*done) return *done;
+    std::lock_guard lock(mutex);
+    if (worker->retired()) continue;
+    c->worker = worker;
+    c->cached = state ? static_cast<std::int64_t>(state->log.size()) : 0;
+    c->ready_since = Clock::now();
+    worker->wake();
+    moved.notify_all();
+    return ok();
+  }
+}
+
+void Core::resume(const ConversationRef& c, const std::string& why) {
+  std::shared_ptr<const SequenceState> kept;
+  std::int64_t before = 0;
+  {
+    std::lock_guard lock(mutex);
+    if (c->closed) return;
+    kept = c->kept;
+    before = c->cached;
+  }
+  Status done = settle(c, kept);
+  std::string where;
+  bool waited = false;
+  {
+    std::lock_guard lock(mutex);
+    if (c->closed) return;
+    waited = c->parked;
+    c->parked = !done;
+    if (!done) {
+      c->cached = 0;
+      c->try_again = Clock::now() + try_again;
+    } else {
+      c->stats.replayed_tokens += std::max<std::int64_t>(before - c->cached, 0);
+      where = c->worker ? c->worker->placement().text() : "";
+    }
+    moved.notify_all();
+  }
+  if (done) return event(Event::Kind::resumed, c->id, where, why);
+  if (!waited) event(Event::Kind::waiting, c->id, "", why + "; " + describe(done.error()));
+}
+
+Result<MoveReport> Core::move(const ConversationRef& c, const Where& where) {
+  HAL_TRY(const Placement placement, place(where));
+  HAL_TRY(auto to, worker_of(placement));
+  auto state = std::make_shared<std::shared_ptr<const SequenceState>>();
+  auto from = std::make_shared<std::shared_ptr<Worker>>();
+  auto begin = std::make_shared<Clock::time_point>();
+  HAL_CHECK(on_worker(c, [this, c, to, state, from, begin](Worker& w) -> Status {
+    *begin = Clock::now();
+    if (&w == to.get()) return ok();
+    auto saved = w.state_of(c->id);
+    if (!saved) return saved.error();
+    *state = std::make_shared<const SequenceState>(std::move(*saved));
+    std::lock_guard lock(mutex);
+    *from = std::move(c->worker);
+    c->worker = nullptr;
+    return ok();
+  }));
+  MoveReport report;
+  report.to = to->placement().text();
+  if (!*from) {
+    std::lock_guard lock(mutex);
+    c->where = where;
+    report.from = report.to;
+    return report;
+  }
+  report.from = (*from)->placement().text();
+  report.bytes = bytes_of(**state);
+  if (const auto& profile = placer.profile())
+    report.predicted_seconds =
+        CostModel(*profile)
+            .move((*from)->placement().devices.front(), placement.devices.front(), static_cast<double>(report.bytes))
+            .seconds;
+  std::optional<Status> done = call(to, [id = c->id, s = *state](Worker& w) { return w.attach(id, s.get()); });
+  bool lost = false;
+  {
+    std::lock_guard lock(mutex);
+    const bool there = done && *done && !to->retired();
+    const auto& now = there ? to : *from;
+    lost = now->retired();
+    c->kept = *state;
+    if (!lost && !c->closed) {
+      c->worker = now;
+      c->ready_since = Clock::now();
+      now->wake();
+    }
+    if (there) {
+      c->where = where;
+      report.seconds = std::chrono::duration<double>(Clock::now() - *begin).count();
+      ++c->stats.moves;
+      c->stats.last_move = report;
+    }
+    moved.notify_all();
+  }
+  if (lost) resume(c, "both devices of a move have failed");
+  if (done && *done) {
+    (void)call(*from, [id = c->id](Worker& w) {
+      w.detach(id);
+      return ok();
+    });
+    event(Event::Kind::moved, c->id, report.to, "from " + report.from);
+    return report;
+  }
+  return done ? done->error() : Error{Code::device_lost, "move to " + report.to + ": it has just failed"};
+}
+
+void Core::retire(Worker& worker, const std::vector<std::string>& failed, const std::string& why) {
+  std::vector<ConversationRef> homeless;
+  std::deque<CommandRef> left;
+  {
+    std::lock_guard lock(mutex);
+    if (worker.retired()) return;
+    for (const std::string& id : failed) {
+      Rest& rest = rests[id];
+      rest.seconds = rest.seconds > 0 ? std::min(2 * rest.seconds, longest_rest) : options.first_rest;
+      rest.until =
+          Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(rest.seconds));
+    }
+    left = worker.retire();
+    workers.erase(worker.placement().devices);
+    for (const auto& [id, c] : conversations)
+      if (c->worker.get() == &worker) {
+        c->worker = nullptr;
+        c->busy = false;
+        c->changed.notify_all();
+        homeless.push_back(c);
+      }
+  }
+  for (const std::string& id : failed) devices.forget(id);
+  for (const CommandRef& c : left) c->done.set_value(std::nullopt);
+  event(Event::Kind::quarantined, 0, joined(failed), why);
+  for (const ConversationRef& c : homeless) resume(c, why);
+}
+
+void Core::watch(const std::stop_token& stop) {
+  std::unique_lock lock(mutex);
+  while (!stop.stop_requested()) {
+    woken.wait_for(lock, stop, look, [] { return false; });
+    if (stop.stop_requested()) return;
+    std::vector<std::shared_ptr<Worker>> late;
+    for (const auto& [key, worker] : workers)
+      if (worker->late(Clock::now())) late.push_back(worker);
+    std::vector<ConversationRef> parked;
+    for (const auto& [id, c] : conversations)
+      if (c->parked && Clock::now() >= c->try_again) parked.push_back(c);
+    lock.unlock();
+    for (const auto& worker : late) {
+      auto ids = worker->unwell();
+      retire(*worker, ids.empty() ? worker->placement().used() : ids, "a step takes longer than it may");
+    }
+    for (const auto& c : parked) resume(c, "a device is back");
+    lock.lock();
+  }
+}
+
+SessionStats stats_of(const Conversation& c) {
+  SessionStats stats = c.stats;
+  if (c.worker) stats.devices = c.worker->placement().text();
+  stats.length = static_cast<std::int64_t>(c.log.size());
+  stats.cached = c.cached;
+  return stats;
+}
+
+void Core::end(Conversation& c, std::optional<Finish> finish, std::optional<Error> error) {
+  if (!c.active) return;
+  c.active = false;
+  c.finish = finish;
+  c.error = std::move(error);
+  c.told = false;
+  c.changed.notify_all();
+}
+
+void Core::give(const ConversationRef& c) {
+  std::unique_lock lock(mutex);
+  if (!c->on_piece || c->giving) return;  // whoever gives now gives this too
+  c->giving = true;
+  while (true) {
+    Piece piece;
+    piece.tokens.assign(c->log.begin() + static_cast<std::ptrdiff_t>(c->given), c->log.end());
+    c->given = c->log.size();
+    if (!c->active && !c->told) {
+      c->told = true;
+      piece.finish = c->finish;
+      piece.error = c->error;
+    }
+    if (piece.tokens.empty() && !piece.finish && !piece.error) break;
+    const OnPiece on_piece = c->on_piece;
+    lock.unlock();
+    std::string thrown;
+    try {
+      on_piece(piece);
+    } catch (const std::exception& e) {
+      thrown = std::string(": ") + e.what();
+    } catch (...) {
+      thrown = " something";
+    }
+    lock.lock();
+    if (thrown.empty()) continue;
+    const Error error{Code::invalid_argument, "the callback of session " + std::to_string(c->id) + " threw" + thrown};
+    end(*c, std::nullopt, error);
+    c->error = error;  // also where it was the last piece
+    c->told = true;
+    break;
+  }
+  c->giving = false;
+  c->changed.notify_all();
+}
+
+}  // namespace switchyard::scheduler
