@@ -12,8 +12,8 @@ using namespace hal;
 
 namespace {
 
-constexpr auto look = std::chrono::milliseconds(20);  // how often the watcher looks
-constexpr double longest_rest = 60;
+constexpr auto patience = std::chrono::seconds(1);          // for a device that is asked whether it is there
+constexpr auto look = std::chrono::milliseconds(20);        // how often the watcher looks
 constexpr auto try_again = std::chrono::milliseconds(250);  // to find a device for a session that waits for one
 
 Error closed(const Conversation& c) {
@@ -28,6 +28,14 @@ std::string joined(const std::vector<std::string>& ids) {
 
 }  // namespace
 
+bool is_failure(const Error& error) { return error.code == Code::device_lost || error.code == Code::timed_out; }
+
+bool answers(Device& device) {
+  auto timeline = device.create_timeline(0);
+  auto queue = device.create_queue(QueueKind::any);
+  return timeline && queue && (*queue)->submit({{}, {}, {{*timeline, 1}}, nullptr}) && (*timeline)->wait(1, patience);
+}
+
 Core::Core(models::Model m, probes::Devices& d, std::optional<probes::Profile> profile, const EngineOptions& o)
     : model(std::move(m)), devices(d), options(o), placer(d.machine(), std::move(profile), model, o) {}
 
@@ -38,7 +46,7 @@ std::set<std::string> Core::resting() {
   return ids;
 }
 
-void Core::event(Event::Kind kind, std::uint64_t session, std::string where, std::string text) const {
+void Core::event(Event::What kind, std::uint64_t session, std::string where, std::string text) const {
   if (options.on_event) options.on_event({kind, session, std::move(where), std::move(text)});
 }
 
@@ -58,9 +66,17 @@ Result<std::shared_ptr<Worker>> Core::worker_of(const Placement& placement) {
     if (closing) return Error{Code::invalid_argument, "the engine is closed"};
     if (auto known = workers.find(placement.devices); known != workers.end()) return known->second;
   }
-  HAL_TRY(auto worker, Worker::open(*this, placement));
+  auto worker = Worker::open(*this, placement);
+  if (!worker) {
+    if (!is_failure(worker.error())) return worker;
+    std::vector<std::string> unwell;
+    for (const std::string& id : placement.used())
+      if (auto device = devices.open(id); !device || !answers(**device)) unwell.push_back(id);
+    rest(unwell.empty() ? placement.used() : unwell, describe(worker.error()));
+    return worker;
+  }
   std::lock_guard lock(mutex);
-  workers[placement.devices] = worker;
+  workers[placement.devices] = *worker;
   return worker;
 }
 
@@ -102,18 +118,28 @@ Status Core::on_worker(const ConversationRef& c, const std::function<Status(Work
 }
 
 Status Core::settle(const ConversationRef& c, std::shared_ptr<const SequenceState> state) {
+  Where where = c->where;
+  std::optional<Error> full;  // why the first choice would not do
   while (true) {
-    HAL_TRY(const Placement placement, place(c->where));
-    HAL_TRY(auto worker, worker_of(placement));
-    const auto done = call(worker, [id = c->id, state](Worker& w) { return w.attach(id, state.get()); });
-    if (!done) continue;  // it has just failed: its devices rest now
-    if (!*done) return *done;
+    auto placement = place(where);
+    if (!placement) return full ? *full : placement.error();
+    auto worker = worker_of(*placement);
+    std::optional<Status> done = worker ? std::nullopt : std::optional<Status>(worker.error());
+    if (worker) done = call(*worker, [id = c->id, state](Worker& w) { return w.attach(id, state.get()); });
+    if (!done || (!*done && is_failure(done->error()))) continue;  // its devices rest now
+    if (!*done) {
+      if (where.strict || done->error().code != Code::out_of_memory) return *done;
+      if (!full) full = done->error();
+      where.device.clear();
+      for (const std::string& id : placement->used()) where.avoid.insert(id);
+      continue;
+    }
     std::lock_guard lock(mutex);
-    if (worker->retired()) continue;
-    c->worker = worker;
+    if ((*worker)->retired()) continue;
+    c->worker = *worker;
     c->cached = state ? static_cast<std::int64_t>(state->log.size()) : 0;
     c->ready_since = Clock::now();
-    worker->wake();
+    (*worker)->wake();
     moved.notify_all();
     return ok();
   }
@@ -145,8 +171,8 @@ void Core::resume(const ConversationRef& c, const std::string& why) {
     }
     moved.notify_all();
   }
-  if (done) return event(Event::Kind::resumed, c->id, where, why);
-  if (!waited) event(Event::Kind::waiting, c->id, "", why + "; " + describe(done.error()));
+  if (done) return event(Event::What::resumed, c->id, where, why);
+  if (!waited) event(Event::What::waiting, c->id, "", why + "; " + describe(done.error()));
 }
 
 Result<MoveReport> Core::move(const ConversationRef& c, const Where& where) {
@@ -208,10 +234,24 @@ Result<MoveReport> Core::move(const ConversationRef& c, const Where& where) {
       w.detach(id);
       return ok();
     });
-    event(Event::Kind::moved, c->id, report.to, "from " + report.from);
+    event(Event::What::moved, c->id, report.to, "from " + report.from);
     return report;
   }
   return done ? done->error() : Error{Code::device_lost, "move to " + report.to + ": it has just failed"};
+}
+
+void Core::rest(const std::vector<std::string>& failed, const std::string& why) {
+  {
+    std::lock_guard lock(mutex);
+    for (const std::string& id : failed) {
+      Rest& rest = rests[id];
+      rest.seconds = rest.seconds > 0 ? std::min(2 * rest.seconds, options.longest_rest) : options.first_rest;
+      rest.until =
+          Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(rest.seconds));
+    }
+  }
+  for (const std::string& id : failed) devices.forget(id);
+  event(Event::What::quarantined, 0, joined(failed), why);
 }
 
 void Core::retire(Worker& worker, const std::vector<std::string>& failed, const std::string& why) {
@@ -220,12 +260,6 @@ void Core::retire(Worker& worker, const std::vector<std::string>& failed, const 
   {
     std::lock_guard lock(mutex);
     if (worker.retired()) return;
-    for (const std::string& id : failed) {
-      Rest& rest = rests[id];
-      rest.seconds = rest.seconds > 0 ? std::min(2 * rest.seconds, longest_rest) : options.first_rest;
-      rest.until =
-          Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(rest.seconds));
-    }
     left = worker.retire();
     workers.erase(worker.placement().devices);
     for (const auto& [id, c] : conversations)
@@ -236,9 +270,8 @@ void Core::retire(Worker& worker, const std::vector<std::string>& failed, const 
         homeless.push_back(c);
       }
   }
-  for (const std::string& id : failed) devices.forget(id);
+  rest(failed, why);
   for (const CommandRef& c : left) c->done.set_value(std::nullopt);
-  event(Event::Kind::quarantined, 0, joined(failed), why);
   for (const ConversationRef& c : homeless) resume(c, why);
 }
 

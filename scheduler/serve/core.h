@@ -74,7 +74,7 @@ struct Core : std::enable_shared_from_this<Core> {
   hal::Result<Placement> place(const Where& where);
   // The worker of this placement; opens it. Several threads may ask.
   hal::Result<std::shared_ptr<Worker>> worker_of(const Placement& placement);
-  void event(Event::Kind kind, std::uint64_t session, std::string where, std::string text) const;
+  void event(Event::What kind, std::uint64_t session, std::string where, std::string text) const;
 
   // Does `work` on the worker's thread between steps and waits. None: it has retired.
   std::optional<hal::Status> call(const std::shared_ptr<Worker>& worker, std::function<hal::Status(Worker&)> work);
@@ -85,7 +85,9 @@ struct Core : std::enable_shared_from_this<Core> {
   // A session without a worker goes on where it can, from what was kept of it; else it waits.
   void resume(const ConversationRef& c, const std::string& why);
   hal::Result<MoveReport> move(const ConversationRef& c, const Where& where);
-  // These devices have failed, and with them the worker: its sessions go on elsewhere.
+  // These devices have failed: they are left alone for a while, and opened anew then.
+  void rest(const std::vector<std::string>& failed, const std::string& why);
+  // And with them the worker: its sessions go on elsewhere.
   void retire(Worker& worker, const std::vector<std::string>& failed, const std::string& why);
   void watch(const std::stop_token& stop);
   void give(const ConversationRef& c);  // what has not been given yet, to its callback
@@ -110,6 +112,11 @@ struct Core : std::enable_shared_from_this<Core> {
   std::map<std::string, Rest> rests;
   std::jthread watcher;
 };
+
+// A device's own failure, and none of the work it was given.
+bool is_failure(const hal::Error& error);
+// It carries out an empty submission, and soon.
+bool answers(hal::Device& device);
 
 SessionStats stats_of(const Conversation& c);  // mutex held
 

@@ -10,15 +10,15 @@ namespace switchyard::scheduler {
 
 using namespace hal;
 
-const char* to_string(Event::Kind kind) {
-  switch (kind) {
-    case Event::Kind::opened: return "opened";
-    case Event::Kind::closed: return "closed";
-    case Event::Kind::moved: return "moved";
-    case Event::Kind::failed: return "failed";
-    case Event::Kind::quarantined: return "quarantined";
-    case Event::Kind::resumed: return "resumed";
-    case Event::Kind::waiting: return "waiting";
+const char* to_string(Event::What what) {
+  switch (what) {
+    case Event::What::opened: return "opened";
+    case Event::What::closed: return "closed";
+    case Event::What::moved: return "moved";
+    case Event::What::failed: return "failed";
+    case Event::What::quarantined: return "quarantined";
+    case Event::What::resumed: return "resumed";
+    case Event::What::waiting: return "waiting";
   }
   return "unknown";
 }
@@ -52,7 +52,7 @@ Status start(Core& core, const ConversationRef& c, std::shared_ptr<const Sequenc
     core.conversations[c->id] = c;
     if (c->worker) where = c->worker->placement().text();
   }
-  core.event(Event::Kind::opened, c->id, where, "");
+  core.event(Event::What::opened, c->id, where, "");
   return ok();
 }
 

@@ -14,12 +14,12 @@ namespace switchyard::scheduler {
 
 // What happened, as it happens.
 struct Event {
-  enum class Kind : std::uint8_t { opened, closed, moved, failed, quarantined, resumed, waiting };
-  Kind kind = Kind::opened;
+  enum class What : std::uint8_t { opened, closed, moved, failed, quarantined, resumed, waiting };
+  What what = What::opened;
   std::uint64_t session = 0;  // 0: of a placement or device
   std::string where, text;
 };
-const char* to_string(Event::Kind kind);
+const char* to_string(Event::What what);
 
 struct EngineOptions : ExecutorOptions {
   std::string pin;  // of sessions without one of their own; empty: placed by measurement
@@ -28,8 +28,8 @@ struct EngineOptions : ExecutorOptions {
   std::int64_t checkpoint_every = 512;
   // A step that takes longer than both is given up, and its device with it.
   double late_factor = 10, late_seconds = 5;
-  // Seconds that a device that failed is left alone; doubles each time, to at most a minute.
-  double first_rest = 1;
+  // Seconds that a device that failed is left alone: the first time, doubled each time, at most.
+  double first_rest = 1, longest_rest = 60;
   std::function<void(const Event&)> on_event;  // any thread; must not throw, nor call the engine
 };
 

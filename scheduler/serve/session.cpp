@@ -159,7 +159,7 @@ Result<std::unique_ptr<Session>> Session::fork() {
     return ok();
   };
   HAL_CHECK(core_->on_worker(it_, make));
-  core_->event(Event::Kind::opened, other->id, "", "fork of session " + std::to_string(it_->id));
+  core_->event(Event::What::opened, other->id, "", "fork of session " + std::to_string(it_->id));
   return std::unique_ptr<Session>(new Session(core_, other));
 }
 
@@ -226,7 +226,7 @@ Status Session::close() {
     }
   }
   core_->give(it_);
-  core_->event(Event::Kind::closed, it_->id, worker ? worker->placement().text() : "", "");
+  core_->event(Event::What::closed, it_->id, worker ? worker->placement().text() : "", "");
   return ok();
 }
 

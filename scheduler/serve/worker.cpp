@@ -8,20 +8,12 @@ using namespace hal;
 
 namespace {
 
-constexpr auto patience = std::chrono::seconds(1);  // for a device that is asked whether it is there
-constexpr int most_failures = 3;                    // of steps in a row, on devices that are well
+constexpr int most_failures = 3;  // of steps in a row, on devices that are well
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 Clock::duration in_seconds(double s) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
-}
-
-// An empty submission comes back.
-bool answers(Device& device) {
-  auto timeline = device.create_timeline(0);
-  auto queue = device.create_queue(QueueKind::any);
-  return timeline && queue && (*queue)->submit({{}, {}, {{*timeline, 1}}, nullptr}) && (*timeline)->wait(1, patience);
 }
 
 }  // namespace
@@ -146,6 +138,7 @@ void Worker::loop() {
     deadline_ = Clock::now() + in_seconds(core_->options.late_factor * core_->options.late_seconds);
     lock.unlock();
     Status done = command->work(*this);
+    if (!done && is_failure(done.error())) failed({}, done.error());
     lock.lock();
     deadline_.reset();
     if (running_ == command) command->done.set_value(std::move(done));  // else it has been answered
@@ -266,12 +259,12 @@ void Worker::keep(const ConversationRef& c) {
 
 void Worker::failed(const std::vector<Share>& batch, const Error& error) {
   std::vector<std::string> ids = unwell();
-  if (ids.empty() && (error.code == Code::device_lost || error.code == Code::timed_out)) ids = placement_.used();
+  if (ids.empty() && is_failure(error)) ids = placement_.used();
   for (const Share& s : batch) {
     std::lock_guard lock(core_->mutex);
     ++s.conversation->stats.failures;
   }
-  core_->event(Event::Kind::failed, 0, placement_.text(), describe(error));
+  core_->event(Event::What::failed, 0, placement_.text(), describe(error));
   if (!ids.empty()) return core_->retire(*this, ids, describe(error));
   if (++failures_ < most_failures) return;  // once more: the executor reads the logs of these sessions again
   failures_ = 0;

@@ -144,10 +144,10 @@ TEST(ServingTrouble, ALostDeviceCostsNoToken) {
     }
     std::lock_guard lock(mutex);
     EXPECT_EQ(
-        std::count_if(events.begin(), events.end(), [](const Event& e) { return e.kind == Event::Kind::quarantined; }),
+        std::count_if(events.begin(), events.end(), [](const Event& e) { return e.what == Event::What::quarantined; }),
         1);
     EXPECT_EQ(
-        std::count_if(events.begin(), events.end(), [](const Event& e) { return e.kind == Event::Kind::resumed; }), 3);
+        std::count_if(events.begin(), events.end(), [](const Event& e) { return e.what == Event::What::resumed; }), 3);
   }
 }
 
