@@ -20,6 +20,8 @@ Error closed(const Conversation& c) {
   return {Code::invalid_argument, "session " + std::to_string(c.id) + " is closed"};
 }
 
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
 std::string joined(const std::vector<std::string>& ids) {
   std::string all;
   for (const std::string& id : ids) all += (all.empty() ? "" : ", ") + id;
@@ -136,6 +138,7 @@ Status Core::settle(const ConversationRef& c, std::shared_ptr<const SequenceStat
     }
     std::lock_guard lock(mutex);
     if ((*worker)->retired()) continue;
+    if (c->closed) return (*worker)->post_detach(c->id), closed(*c);
     c->worker = *worker;
     c->cached = state ? static_cast<std::int64_t>(state->log.size()) : 0;
     c->ready_since = Clock::now();
@@ -178,66 +181,66 @@ void Core::resume(const ConversationRef& c, const std::string& why) {
 Result<MoveReport> Core::move(const ConversationRef& c, const Where& where) {
   HAL_TRY(const Placement placement, place(where));
   HAL_TRY(auto to, worker_of(placement));
-  auto state = std::make_shared<std::shared_ptr<const SequenceState>>();
-  auto from = std::make_shared<std::shared_ptr<Worker>>();
-  auto begin = std::make_shared<Clock::time_point>();
-  HAL_CHECK(on_worker(c, [this, c, to, state, from, begin](Worker& w) -> Status {
-    *begin = Clock::now();
+  struct Leaving {
+    std::shared_ptr<Worker> from;  // null: it is there already
+    std::shared_ptr<const SequenceState> state;
+    Clock::time_point begin;
+  };
+  auto left = std::make_shared<Leaving>();
+  const auto leave = [this, c, to, left](Worker& w) -> Status {
+    left->begin = Clock::now();
     if (&w == to.get()) return ok();
     auto saved = w.state_of(c->id);
     if (!saved) return saved.error();
-    *state = std::make_shared<const SequenceState>(std::move(*saved));
+    left->state = std::make_shared<const SequenceState>(std::move(*saved));
+    w.detach(c->id);
     std::lock_guard lock(mutex);
-    *from = std::move(c->worker);
+    left->from = std::move(c->worker);
     c->worker = nullptr;
+    c->kept = left->state;
     return ok();
-  }));
+  };
+  HAL_CHECK(on_worker(c, leave));
   MoveReport report;
   report.to = to->placement().text();
-  if (!*from) {
+  if (!left->from) {
     std::lock_guard lock(mutex);
     c->where = where;
     report.from = report.to;
     return report;
   }
-  report.from = (*from)->placement().text();
-  report.bytes = bytes_of(**state);
+  report.from = left->from->placement().text();
+  report.bytes = bytes_of(*left->state);
   if (const auto& profile = placer.profile())
     report.predicted_seconds =
         CostModel(*profile)
-            .move((*from)->placement().devices.front(), placement.devices.front(), static_cast<double>(report.bytes))
+            .move(left->from->placement().devices.front(), placement.devices.front(), static_cast<double>(report.bytes))
             .seconds;
-  std::optional<Status> done = call(to, [id = c->id, s = *state](Worker& w) { return w.attach(id, s.get()); });
-  bool lost = false;
-  {
-    std::lock_guard lock(mutex);
-    const bool there = done && *done && !to->retired();
-    const auto& now = there ? to : *from;
-    lost = now->retired();
-    c->kept = *state;
-    if (!lost && !c->closed) {
-      c->worker = now;
+  // It arrives there, or goes back, or wherever it can.
+  Status problem = ok();
+  for (const auto& worker : {to, left->from}) {
+    const auto done = call(worker, [id = c->id, s = left->state](Worker& w) { return w.attach(id, s.get()); });
+    std::unique_lock lock(mutex);
+    if (done && *done && !worker->retired()) {
+      if (c->closed) return worker->post_detach(c->id), closed(*c);
+      c->worker = worker;
       c->ready_since = Clock::now();
-      now->wake();
-    }
-    if (there) {
+      worker->wake();
+      moved.notify_all();
+      if (worker != to) return problem.error();
       c->where = where;
-      report.seconds = std::chrono::duration<double>(Clock::now() - *begin).count();
+      report.seconds = seconds_since(left->begin);
       ++c->stats.moves;
       c->stats.last_move = report;
+      lock.unlock();
+      event(Event::What::moved, c->id, report.to, "from " + report.from);
+      return report;
     }
-    moved.notify_all();
+    if (problem)
+      problem = done && !*done ? *done : Error{Code::device_lost, "move to " + report.to + ": it has just failed"};
   }
-  if (lost) resume(c, "both devices of a move have failed");
-  if (done && *done) {
-    (void)call(*from, [id = c->id](Worker& w) {
-      w.detach(id);
-      return ok();
-    });
-    event(Event::What::moved, c->id, report.to, "from " + report.from);
-    return report;
-  }
-  return done ? done->error() : Error{Code::device_lost, "move to " + report.to + ": it has just failed"};
+  resume(c, "both devices of a move have failed");
+  return problem.error();
 }
 
 void Core::rest(const std::vector<std::string>& failed, const std::string& why) {

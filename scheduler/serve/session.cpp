@@ -216,14 +216,7 @@ Status Session::close() {
     it_->kept = nullptr;
     it_->changed.notify_all();
     core_->moved.notify_all();
-    if (worker) {
-      auto command = std::make_shared<Command>();
-      command->work = [id = it_->id](Worker& w) {
-        w.detach(id);
-        return ok();
-      };
-      worker->post(std::move(command));
-    }
+    if (worker) worker->post_detach(it_->id);
   }
   core_->give(it_);
   core_->event(Event::What::closed, it_->id, worker ? worker->placement().text() : "", "");

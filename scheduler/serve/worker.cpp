@@ -85,6 +85,15 @@ bool Worker::post(CommandRef command) {
   return true;
 }
 
+void Worker::post_detach(std::uint64_t session) {
+  auto command = std::make_shared<Command>();
+  command->work = [session](Worker& w) {
+    w.detach(session);
+    return ok();
+  };
+  (void)post(std::move(command));
+}
+
 std::deque<CommandRef> Worker::retire() {
   retired_ = true;
   auto left = std::move(commands_);

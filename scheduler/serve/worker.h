@@ -23,6 +23,7 @@ class Worker : public std::enable_shared_from_this<Worker> {
 
   // Core::mutex held.
   bool post(CommandRef command);  // false: retired
+  void post_detach(std::uint64_t session);
   void wake() { wake_.notify_one(); }
   bool retired() const { return retired_; }
   std::deque<CommandRef> retire();  // what it will not do any more

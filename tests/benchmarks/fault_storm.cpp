@@ -1,6 +1,5 @@
 // Sessions under a storm of faults: every token of every conversation is compared with a run on a device that is well.
 // scripts/fault_storm runs it.
-#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
@@ -10,6 +9,7 @@
 #include <thread>
 
 #include "tests/support/faults.h"
+#include "tests/support/process.h"
 #include "tests/support/serving.h"
 
 using namespace switchyard;
@@ -50,20 +50,6 @@ struct Storm {
   std::atomic<std::int64_t> all{0};
   std::atomic<bool> calm{false};
 };
-
-double resident_mb() {
-  malloc_trim(0);
-  std::ifstream statm("/proc/self/statm");
-  double size = 0, resident = 0;
-  statm >> size >> resident;
-  return resident * 4096 / 1e6;
-}
-
-std::int64_t open_files() {
-  std::int64_t n = 0;
-  for ([[maybe_unused]] const auto& f : std::filesystem::directory_iterator("/proc/self/fd")) ++n;
-  return n;
-}
 
 std::unique_ptr<scheduler::Engine> engine_of(const Arguments& a, probes::Devices& devices,
                                              const scheduler::EngineOptions& options) {
@@ -159,8 +145,8 @@ int run(const Arguments& a) {
             wrong += got != turn.answer;
           }
           if (++talks == 20) {
-            memory_before = resident_mb();
-            files_before = open_files();
+            memory_before = test::resident_mb();
+            files_before = test::open_files();
           }
         }
       });
@@ -170,7 +156,7 @@ int run(const Arguments& a) {
   test::release_hung();
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const double memory = resident_mb();
+  const double memory = test::resident_mb();
   nlohmann::json result{{"schema", "switchyard.fault_storm/1"},
                         {"seed", a.seed},
                         {"faults", storm.all.load()},
@@ -183,7 +169,7 @@ int run(const Arguments& a) {
                         {"moved", moved.load()},
                         {"seconds", seconds},
                         {"resident_mb", {{"after_20_conversations", memory_before}, {"at_the_end", memory}}},
-                        {"open_files", {{"after_20_conversations", files_before}, {"at_the_end", open_files()}}}};
+                        {"open_files", {{"after_20_conversations", files_before}, {"at_the_end", test::open_files()}}}};
   if (!a.json.empty()) std::ofstream(a.json) << result.dump(1) << "\n";
   std::printf("%s\n", result.dump(1).c_str());
   return wrong == 0 && errors == 0 && tokens > 0 ? 0 : 1;
@@ -194,6 +180,7 @@ int run(const Arguments& a) {
 int main(int argc, char** argv) {
   Arguments a;
   CLI::App app{"sessions under a storm of faults"};
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--faults", a.faults, "how many to inject, at least")->capture_default_str();
   app.add_option("--sessions", a.sessions, "at once")->capture_default_str();
   app.add_option("--devices", a.devices, "that fail; cpu:0 never does")->delimiter(',')->capture_default_str();
