@@ -17,7 +17,8 @@ struct Place {
 };
 
 struct LaunchPlan {
-  // A constant as a device must hold it: the packed bytes of several sources, or one source as it is.
+  // A constant as a device must hold it: the packed bytes of several sources, or one source as it is. One for all
+  // values of equal key (not 0) and layout.
   struct Held {
     std::uint64_t key = 0;
     std::string layout;  // empty: as it is
