@@ -91,6 +91,7 @@ Result<LaunchPlan> LaunchPlan::make(const Segment& segment, Lowered lowered, Byt
       held.key = held.key * 1099511628211ull + c->key;
       packed[v] = true;
     }
+    if (std::any_of(held.sources.begin(), held.sources.end(), [](const Constant& c) { return !c.key; })) held.key = 0;
     hold(std::move(held), p.constants.front());
   }
   for (const Constant& c : segment.constants) {

@@ -50,11 +50,13 @@ struct LaunchPlan {
   Status check(const Run& run, Dims dims) const;
 };
 
-// Device constants shared by key and layout between programs; an entry lives as long as a program holds its buffer.
+// Device constants shared by key (not 0) and layout between programs; an entry lives as long as a program holds its
+// buffer.
 class ConstantStore {
  public:
   template <class Make>
   Result<BufferRef> get(std::uint64_t key, const std::string& layout, Make&& make) {
+    if (!key) return make();
     std::lock_guard lock(mutex_);
     auto& entry = entries_[{key, layout}];
     if (BufferRef held = entry.lock()) return held;
