@@ -70,7 +70,7 @@ struct Node {
   }
 };
 
-// Data known at compile time. Programs of one device with the same key and packing share one packed copy.
+// Data known at compile time. Programs of one device with the same key (not 0) and packing share one packed copy.
 struct Constant {
   std::uint32_t value = 0;
   std::uint64_t key = 0;

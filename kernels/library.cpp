@@ -1,7 +1,6 @@
 #include "kernels/library.h"
 
 #include <algorithm>
-#include <set>
 
 #include "hal/shared/launch_plan.h"
 #include "kernels/primitives.h"
@@ -122,10 +121,7 @@ Claim Library::claim(const Segment& segment, const Info& info) const {
   auto lowered = lower(segment, info);
   auto plan = lowered ? LaunchPlan::make(segment, std::move(*lowered), info.limits.align) : lowered.error();
   if (!plan) return {{}, {{0, plan.error().message}}, {}, 0};
-  std::set<std::pair<std::uint64_t, std::string>> copies;
-  for (const LaunchPlan::Held& held : plan->constants)
-    if (!held.key || copies.insert({held.key, held.layout}).second)
-      claim.holds.push_back({held.key, held.layout, held.bytes});
+  for (const LaunchPlan::Held& held : plan->constants) claim.holds.push_back({held.key, held.layout, held.bytes});
   claim.scratch = plan->scratch;
   return claim;
 }

@@ -68,9 +68,7 @@ Result<TimelineRef> CpuDevice::create_timeline(std::uint64_t initial) {
 
 Result<std::shared_ptr<Queue>> CpuDevice::create_queue(QueueKind) {
   auto scratch = std::make_shared<Scratch>();
-  auto run = [this, scratch](std::span<const Command> commands, Timing* timing) {
-    return execute(*this, *scratch, commands, timing);
-  };
+  auto run = [this, scratch](const Submission& submission) { return execute(*this, *scratch, submission); };
   const StartedOn cpus(cpus_);  // the queue's thread works with the pool
   return std::shared_ptr<Queue>(std::make_shared<HostQueue>(run, shared_from_this()));
 }

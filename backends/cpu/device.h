@@ -61,6 +61,6 @@ class CpuDevice final : public hal::Device, public std::enable_shared_from_this<
 };
 
 // Runs one submission's commands; scratch belongs to the calling queue.
-hal::Status execute(CpuDevice& device, Scratch& scratch, std::span<const hal::Command> commands, hal::Timing* timing);
+hal::Status execute(CpuDevice& device, Scratch& scratch, const hal::Submission& submission);
 
 }  // namespace switchyard::backends::cpu

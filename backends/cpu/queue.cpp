@@ -127,9 +127,10 @@ Status run(CpuDevice& device, Scratch& scratch, const Run& r, std::uint32_t comm
 
 }  // namespace
 
-Status execute(CpuDevice& device, Scratch& scratch, std::span<const Command> commands, Timing* timing) {
-  for (std::uint32_t i = 0; i < commands.size(); ++i) {
-    const Command& c = commands[i];
+Status execute(CpuDevice& device, Scratch& scratch, const Submission& submission) {
+  Timing* timing = submission.timing.get();
+  for (std::uint32_t i = 0; i < submission.commands.size(); ++i) {
+    const Command& c = submission.commands[i];
     if (const auto* r = std::get_if<Run>(&c)) {
       HAL_CHECK(run(device, scratch, *r, i, timing));
       continue;

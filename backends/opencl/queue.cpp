@@ -24,11 +24,12 @@ class Executor {
 
   Status open() { return create(0, queue_); }
 
-  Status execute(std::span<const Command> commands, Timing* timing) {
+  Status execute(const Submission& submission) {
+    Timing* timing = submission.timing.get();
     const bool spans = timing && timing->want_spans;
     if (spans && !profiled_) HAL_CHECK(create(CL_QUEUE_PROFILING_ENABLE, profiled_));
     cl_command_queue queue = spans ? profiled_ : queue_;
-    Status status = enqueue(commands, queue, spans ? &timing->spans : nullptr);
+    Status status = enqueue(submission.commands, queue, spans ? &timing->spans : nullptr);
     cl_int finished = cl.clFinish(queue);  // also after an error: what was enqueued uses the submission's memory
     views_.clear();
     if (!status) return status;
@@ -130,8 +131,7 @@ Result<std::shared_ptr<hal::Queue>> make_queue(std::shared_ptr<Device> device) {
   auto executor = std::make_shared<Executor>(device);
   HAL_CHECK(executor->open());
   return std::shared_ptr<hal::Queue>(std::make_shared<HostQueue>(
-      [executor](std::span<const Command> commands, Timing* timing) { return executor->execute(commands, timing); },
-      device));
+      [executor](const Submission& submission) { return executor->execute(submission); }, device));
 }
 
 }  // namespace switchyard::backends::opencl

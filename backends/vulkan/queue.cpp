@@ -17,7 +17,7 @@ class Executor {
       : context_(std::move(context)), line_(*context_->lines[context_->next_line++ % context_->lines.size()]) {}
   ~Executor();
   Status prepare();
-  Status execute(std::span<const Command> commands, Timing* timing);
+  Status execute(const Submission& submission);
 
  private:
   // One command buffer of the batch, with what to do with it afterwards.
@@ -206,7 +206,9 @@ void Executor::drop() {
   context_->vk.vkResetCommandPool(context_->device, pool_, 0);
 }
 
-Status Executor::execute(std::span<const Command> commands, Timing* timing) {
+Status Executor::execute(const Submission& submission) {
+  const std::vector<Command>& commands = submission.commands;
+  Timing* timing = submission.timing.get();
   bool timed = timing && timing->want_spans && context_->found.timestamp_bits;
   if (timed) {
     std::uint32_t needed = 0;
@@ -249,8 +251,7 @@ Result<std::shared_ptr<Queue>> make_queue(std::shared_ptr<Context> context, std:
   auto executor = std::make_shared<Executor>(std::move(context));
   HAL_CHECK(executor->prepare());
   return std::shared_ptr<Queue>(std::make_shared<HostQueue>(
-      [executor](std::span<const Command> commands, Timing* timing) { return executor->execute(commands, timing); },
-      std::move(keep_alive)));
+      [executor](const Submission& submission) { return executor->execute(submission); }, std::move(keep_alive)));
 }
 
 }  // namespace switchyard::backends::vulkan

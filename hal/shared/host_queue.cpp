@@ -7,12 +7,6 @@ std::chrono::nanoseconds steady_now() {
 }
 
 HostQueue::HostQueue(Execute execute, std::shared_ptr<const void> keep_alive)
-    : HostQueue(ExecuteAll([execute = std::move(execute)](const Submission& s) {
-                  return execute(s.commands, s.timing.get());
-                }),
-                std::move(keep_alive)) {}
-
-HostQueue::HostQueue(ExecuteAll execute, std::shared_ptr<const void> keep_alive)
     : execute_(std::move(execute)),
       keep_alive_(std::move(keep_alive)),
       thread_([this](std::stop_token stop) { work(stop); }) {}

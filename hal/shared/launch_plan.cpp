@@ -1,7 +1,6 @@
 #include "hal/shared/launch_plan.h"
 
 #include <algorithm>
-#include <set>
 
 namespace switchyard::hal {
 namespace {
@@ -73,10 +72,13 @@ Result<LaunchPlan> LaunchPlan::make(const Segment& segment, Lowered lowered, Byt
   for (const Launch& l : plan.launches)
     for (const Arg& a : l.arguments)
       if (a.value < n) used[a.value] = true;
-  std::set<std::pair<std::uint64_t, std::string>> copies;
+  std::map<std::pair<std::uint64_t, std::string>, std::uint32_t> index;  // into plan.constants
   auto hold = [&](Held held, std::uint32_t value) {
-    plan.places[value] = {Place::Where::constant, static_cast<std::uint32_t>(plan.constants.size()), 0, held.bytes};
-    if (!held.key || copies.insert({held.key, held.layout}).second) plan.resident += held.bytes;
+    const auto next = static_cast<std::uint32_t>(plan.constants.size());
+    const auto at = held.key ? index.try_emplace({held.key, held.layout}, next).first->second : next;
+    plan.places[value] = {Place::Where::constant, at, 0, held.bytes};
+    if (at < next) return;
+    plan.resident += held.bytes;
     plan.constants.push_back(std::move(held));
   };
   std::vector<bool> packed(n, false);
@@ -89,15 +91,17 @@ Result<LaunchPlan> LaunchPlan::make(const Segment& segment, Lowered lowered, Byt
       held.key = held.key * 1099511628211ull + c->key;
       packed[v] = true;
     }
+    if (std::any_of(held.sources.begin(), held.sources.end(), [](const Constant& c) { return !c.key; })) held.key = 0;
     hold(std::move(held), p.constants.front());
   }
   for (const Constant& c : segment.constants) {
     if (packed[c.value] || !used[c.value]) continue;
-    hold(Held{c.key, "", max_bytes(segment.values[c.value]), {c}, nullptr}, c.value);
-    if (!c.data.empty() && c.data.size() != plan.constants.back().bytes)
+    const Bytes bytes = max_bytes(segment.values[c.value]);
+    if (!c.data.empty() && c.data.size() != bytes)
       return Error{Code::invalid_argument, "constant " + std::to_string(c.value) + ": " +
                                                std::to_string(c.data.size()) + " bytes, its shape needs " +
-                                               std::to_string(plan.constants.back().bytes)};
+                                               std::to_string(bytes)};
+    hold(Held{c.key, "", bytes, {c}, nullptr}, c.value);
   }
 
   // Everything else lives in scratch from its first launch to its last.

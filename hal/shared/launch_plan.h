@@ -17,7 +17,8 @@ struct Place {
 };
 
 struct LaunchPlan {
-  // A constant as a device must hold it: the packed bytes of several sources, or one source as it is.
+  // A constant as a device must hold it: the packed bytes of several sources, or one source as it is. One for all
+  // values of equal key (not 0) and layout.
   struct Held {
     std::uint64_t key = 0;
     std::string layout;  // empty: as it is
@@ -49,11 +50,13 @@ struct LaunchPlan {
   Status check(const Run& run, Dims dims) const;
 };
 
-// Device constants shared by key and layout between programs; an entry lives as long as a program holds its buffer.
+// Device constants shared by key (not 0) and layout between programs; an entry lives as long as a program holds its
+// buffer.
 class ConstantStore {
  public:
   template <class Make>
   Result<BufferRef> get(std::uint64_t key, const std::string& layout, Make&& make) {
+    if (!key) return make();
     std::lock_guard lock(mutex_);
     auto& entry = entries_[{key, layout}];
     if (BufferRef held = entry.lock()) return held;

@@ -6,9 +6,8 @@ using namespace hal;
 
 std::vector<Unit> units_of(const models::Model& model, const StageOptions& options) {
   std::vector<Unit> units;
-  models::StepShape shape = step_shape(options);
-  shape.routing = false;  // costs are those of the units without it
-
+  models::StepShape shape = step_shape(options);  // costs are those of units that do not report their routing
+  shape.routing = false;
   const std::int64_t tokens = shape.pages_per_sequence * shape.page_size;  // whole pages
   for (std::int64_t u = 0; u < models::unit_count(model); ++u) {
     units.push_back({models::unit_name(model, u), models::unit_kind(model, u), models::part_of(model, u).layer,

@@ -91,12 +91,10 @@ class Stage {
   const SharedDevice& shared() const { return *shared_; }
   std::int64_t first() const { return first_; }
   std::int64_t last() const { return last_; }
-  hal::Bytes resident() const;  // weights the programs hold, each shared copy once
-  const std::vector<hal::Holding>& holds() const {
-    return holds_;
-  }                                // of these, what the device said before it compiled
-  hal::Bytes state_bytes() const;  // slots and pages
-  hal::Bytes io_bytes() const;     // step tables and logits of all lanes
+  hal::Bytes resident() const;                                       // weights the programs hold, shared copies once
+  const std::vector<hal::Holding>& holds() const { return holds_; }  // of these, as said before compiling
+  hal::Bytes state_bytes() const;                                    // slots and pages
+  hal::Bytes io_bytes() const;                                       // step tables and logits of all lanes
   bool fixed_shapes() const { return fixed_; }
 
  private:

@@ -3,12 +3,12 @@
 #include <sys/wait.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "tests/support/folder.h"
 #include "tests/support/golden.h"
 
 namespace switchyard {
@@ -25,21 +25,14 @@ struct Output {
 // Files of one test, in a folder of its own that goes with it; also where the tool keeps its profiles.
 class Cli : public testing::Test {
  protected:
-  Cli() {
-    std::string name = (std::filesystem::temp_directory_path() / "switchyard-cli-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp " + name);
-    folder_ = name;
-  }
-  ~Cli() override { std::filesystem::remove_all(folder_); }
-
-  std::string file(const std::string& name) const { return (folder_ / name).string(); }
+  std::string file(const std::string& name) const { return folder_.file(name); }
   static std::string read(const std::string& path) {
     std::ifstream in(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
   Output tool(const std::string& arguments) const {
-    const std::string command = "XDG_CACHE_HOME='" + folder_.string() + "' '" SWITCHYARD_TOOL "' " + arguments + " >'" +
-                                file("stdout") + "' 2>'" + file("stderr") + "' </dev/null";
+    const std::string command = "XDG_CACHE_HOME='" + folder_.path().string() + "' '" SWITCHYARD_TOOL "' " + arguments +
+                                " >'" + file("stdout") + "' 2>'" + file("stderr") + "' </dev/null";
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read(file("stdout")),
             read(file("stderr"))};
@@ -48,7 +41,7 @@ class Cli : public testing::Test {
     return test::oracle_path("gguf/" + std::string(name) + ".gguf");
   }
 
-  std::filesystem::path folder_;
+  test::Folder folder_;
 };
 
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)

@@ -124,6 +124,17 @@ TEST_P(Program, SharesConstantsByKey) {
       << "before " << before << ", one program " << one << ", two programs " << two;
 }
 
+TEST_P(Program, ConstantsWithoutAKeyAreApart) {
+  auto data = chain_data(device(), 3, 64, 64);  // two matrices of one size
+  if (!data) GTEST_SKIP() << "declines the chain";
+  for (Constant& c : data->c.segment.constants) c.key = 0;
+  std::vector<std::vector<double>> reference;
+  ASSERT_OK(kernels::run_reference(*data, reference));
+  auto run = kernels::run_on(device(), *data);
+  ASSERT_OK(run);
+  EXPECT_LE(kernels::compare(*data, reference, *run).error, tolerance_of(*data));
+}
+
 TEST_P(Program, KeepsOwnersOfConstantsAndOutlivesItsSegment) {
   auto data = chain_data(device(), 3, 64, 96);
   if (!data) GTEST_SKIP() << "declines the chain";

@@ -7,6 +7,7 @@
 #include "probes/discover/discover.h"
 #include "tests/graph/one_sequence.h"
 #include "tests/support/devices.h"
+#include "tests/support/folder.h"
 
 namespace switchyard::test {
 namespace {
@@ -183,7 +184,8 @@ TEST(Sim, RefusesProgramsAndBuffersOfOthers) {
 }
 
 TEST(Sim, DescriptionsAreChecked) {
-  const std::string path = testing::TempDir() + "switchyard_sim_description.json";
+  const Folder folder;
+  const std::string path = folder.file("description.json");
   struct Wrong {
     const char *text, *found;
   };
@@ -206,7 +208,6 @@ TEST(Sim, DescriptionsAreChecked) {
     EXPECT_EQ(found.absent[0].code, "bad_description");
     EXPECT_NE(found.absent[0].detail.find(w.found), std::string::npos) << found.absent[0].detail;
   }
-  std::remove(path.c_str());
   Discovery twice =
       backends::make_sim({file("kernel"), file("kernel"), file("missing"), "no/such/file.json"})->discover();
   EXPECT_EQ(twice.devices.size(), 1u);

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -12,6 +11,7 @@
 #include "hal/layers/validate.h"
 #include "kernels/harness.h"
 #include "kernels/library.h"
+#include "tests/support/folder.h"
 
 namespace switchyard::hal {
 namespace {
@@ -25,10 +25,8 @@ DeviceRef open_plain() {
 }
 
 struct File {
-  std::string path = ::testing::TempDir() + "switchyard_trace_" +
-                     std::to_string(::testing::UnitTest::GetInstance()->random_seed()) + "_" +
-                     ::testing::UnitTest::GetInstance()->current_test_info()->name() + ".json";
-  ~File() { std::remove(path.c_str()); }
+  test::Folder folder;
+  std::string path = folder.file("trace.json");
   nlohmann::json read() const {
     std::ifstream in(path);
     return nlohmann::json::parse(in);

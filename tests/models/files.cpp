@@ -1,7 +1,6 @@
 // What only files show: folders, splits, alignment, and what is no file at all.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -10,6 +9,7 @@
 #include "models/formats/safetensors.h"
 #include "models/granite_hybrid/assemble.h"
 #include "tests/models/samples.h"
+#include "tests/support/folder.h"
 
 namespace switchyard::models {
 namespace {
@@ -18,13 +18,6 @@ namespace fs = std::filesystem;
 
 class Files : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "switchyard-test-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder); }
-
   std::string write(const std::string& name, const Bytes& content) const {
     std::ofstream(folder / name, std::ios::binary) << content;
     return (folder / name).string();
@@ -55,7 +48,8 @@ class Files : public testing::Test {
     EXPECT_EQ(model.error().code, code) << model.error().message;
     EXPECT_NE(model.error().message.find(says), std::string::npos) << model.error().message << "\n lacks " << says;
   }
-  fs::path folder;
+  test::Folder temporary;
+  const fs::path& folder = temporary.path();
 };
 
 TEST_F(Files, WhatIsNoModel) {

@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 
 #include "kernels/attention/attention.h"
 #include "probes/measure/step.h"
+#include "tests/support/folder.h"
 #include "tests/support/planning.h"
 
 namespace switchyard::probes {
@@ -69,7 +69,8 @@ TEST(Profile, StaleOnesAreRefusedNamingBothSides) {
 }
 
 TEST(Profile, SavedWholeAndFoundAgain) {
-  std::string dir = testing::TempDir() + "sy_profile";
+  const test::Folder folder;
+  const std::string dir = folder.file("cache");
   setenv("XDG_CACHE_HOME", dir.c_str(), 1);
   auto machine = test::place("laptop").machine;
   auto path = cache_path(machine);
@@ -83,7 +84,6 @@ TEST(Profile, SavedWholeAndFoundAgain) {
   std::ofstream(*path) << "{\"schema\":";
   EXPECT_EQ(load_profile(*path).error().code, hal::Code::io);
   EXPECT_EQ(save(sample(), "/dev/null/x/y").error().code, hal::Code::io);
-  std::filesystem::remove_all(dir);
   unsetenv("XDG_CACHE_HOME");
 }
 

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "tests/support/devices.h"
+#include "tests/support/folder.h"
 #include "tests/support/golden.h"
 
 namespace switchyard {
@@ -220,7 +221,8 @@ TEST(Pipeline, AGroupThatFailsAloneLeavesTheOthersAndRecovers) {
   Talk want(*sound, prompts(3));
   want.rounds = {8, 8, 8};
   want.one_after_another();
-  const std::string file = test::temporary("short_of_memory.json");
+  const test::Folder folder;
+  const std::string file = folder.file("short_of_memory.json");
   int failed_in_flight = 0;
   for (int n = 1;; ++n) {
     SCOPED_TRACE("allocation " + std::to_string(n));

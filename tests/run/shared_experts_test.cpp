@@ -5,6 +5,7 @@
 #include "scheduler/experts/choose.h"
 #include "scheduler/run/executor.h"
 #include "tests/support/devices.h"
+#include "tests/support/folder.h"
 #include "tests/support/golden.h"
 
 namespace switchyard {
@@ -165,7 +166,8 @@ TEST(SharedExperts, ReportsAllMemoryOfBothDevices) {
 TEST(SharedExperts, ARefusedPartIsToldWhenNothingIsUnderWay) {
   auto cpu = test::open_device("cpu:0");
   const models::Model model = load("moe-hybrid-f32");
-  const std::string file = test::temporary("one_short.json");
+  const test::Folder folder;
+  const std::string file = folder.file("one_short.json");
   int refused = 0;
   for (int n = 1;; ++n) {
     SCOPED_TRACE("allocation " + std::to_string(n));

@@ -9,6 +9,7 @@
 #include "scheduler/run/pipeline.h"
 #include "scheduler/simulate/simulate.h"
 #include "tests/support/devices.h"
+#include "tests/support/folder.h"
 #include "tests/support/golden.h"
 
 namespace switchyard {
@@ -33,11 +34,12 @@ struct Machine {
   std::vector<hal::DeviceRef> devices;
   std::vector<double> link_gb_s;  // 0: a device that takes rows piece by piece
   explicit Machine(Random& random, std::size_t count) {
+    const test::Folder folder;
     std::vector<std::string> files;
     for (std::size_t d = 0; d < count; ++d) {
       const bool graphs = random.below(6) == 0;
       link_gb_s.push_back(graphs ? 0 : 0.01 * static_cast<double>(1 + random.below(100)));
-      files.push_back(test::temporary("simulated_" + std::to_string(d) + ".json"));
+      files.push_back(folder.file(std::to_string(d) + ".json"));
       std::ofstream(files.back()) << R"({"name": "d)" << d << R"(", "clock": "logical", "formats": [")"
                                   << (graphs ? "graph" : "call") << R"("], "speeds": {"memory_gb_s": )"
                                   << 1 + random.below(50) << R"(, "compute_gflop_s": )" << 1 + random.below(100)

@@ -15,6 +15,18 @@ Observed sample() {
   return run;
 }
 
+// Two devices of known rates: bytes per second of each.
+probes::Profile rates(double cpu, double sim) {
+  probes::Profile profile;
+  for (auto [id, bytes] : {std::pair{"cpu:0", cpu}, {"sim:kernel", sim}}) {
+    auto& d = profile.devices.emplace_back();
+    d.id = id;
+    d.read.per_second = d.stream.per_second = bytes;
+    for (kernels::Products p : kernels::all_products) d.compute[p].per_second = 1e12;
+  }
+  return profile;
+}
+
 TEST(Observed, LinesAreReadBack) {
   const std::string line = to_json_line(sample());
   EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
@@ -51,7 +63,7 @@ TEST(Observed, ABrokenLineIsNamed) {
 
 // Two stages on devices of known rates: what is predicted is the sum over the units of each, and what is measured are
 // the executor's own seconds.
-TEST(Observed, AnEngineIsWatchedStepByStep) {
+TEST(Observed, AnExecutorIsWatchedStepByStep) {
   const std::vector<std::string> sims{"tests/data/sim/kernel.json"};
   auto model = models::load(test::oracle_path("models/dense-hybrid-f32"));
   ASSERT_TRUE(model) << hal::describe(model.error());
@@ -67,13 +79,7 @@ TEST(Observed, AnEngineIsWatchedStepByStep) {
   auto session = (*executor)->create_sequence();
   ASSERT_TRUE(session);
 
-  probes::Profile profile;
-  for (const char* id : {"cpu:0", "sim:kernel"}) {
-    auto& d = profile.devices.emplace_back();
-    d.id = id;
-    d.read.per_second = d.stream.per_second = profile.devices.size() * 1e10;
-    for (kernels::Products p : kernels::all_products) d.compute[p].per_second = 1e12;
-  }
+  const probes::Profile profile = rates(1e10, 2e10);
   StepObserver observer(**executor, &profile), blind(**executor, nullptr);
   std::vector<std::int32_t> tokens{1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
   auto feed = [&](std::span<const std::int32_t> part, Phase phase) {
@@ -133,13 +139,7 @@ TEST(Observed, SharedExpertsAreMeasuredOnly) {
   ASSERT_TRUE(executor) << hal::describe(executor.error());
   auto session = (*executor)->create_sequence();
   ASSERT_TRUE(session);
-  probes::Profile profile;
-  for (const char* id : {"cpu:0", "sim:kernel"}) {
-    auto& d = profile.devices.emplace_back();
-    d.id = id;
-    d.read.per_second = d.stream.per_second = 1e10;
-    for (kernels::Products p : kernels::all_products) d.compute[p].per_second = 1e12;
-  }
+  const probes::Profile profile = rates(1e10, 1e10);
   StepObserver observer(**executor, &profile);
   const std::vector<std::int32_t> token{1};
   for (int i = 0; i < 70; ++i) {

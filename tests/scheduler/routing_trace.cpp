@@ -2,25 +2,19 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <random>
 
 #include "models/shapes/shapes.h"
 #include "scheduler/experts/choose.h"
+#include "tests/support/folder.h"
 
 namespace switchyard::scheduler {
 namespace {
 
 class Trace : public testing::Test {
  protected:
-  Trace() {
-    std::string name = (std::filesystem::temp_directory_path() / "switchyard-trace-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp " + name);
-    folder_ = name;
-  }
-  ~Trace() override { std::filesystem::remove_all(folder_); }
-  std::string path() const { return (folder_ / "t.trace").string(); }
+  std::string path() const { return folder_.file("t.trace"); }
   std::string bytes() const {
     std::ifstream in(path(), std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
@@ -36,7 +30,7 @@ class Trace : public testing::Test {
     return read.error().message;
   }
 
-  std::filesystem::path folder_;
+  test::Folder folder_;
 };
 
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
@@ -75,8 +69,8 @@ TEST_F(Trace, ReadsBackWhatWasWritten) {
   named.model = "m \xff";  // as a folder may be called
   ASSERT_TRUE(save(named, path()));
   EXPECT_EQ(load_trace(path())->model, "m \ufffd");
-  EXPECT_FALSE(save(small(), (folder_ / "none" / "t").string()));
-  EXPECT_EQ(load_trace((folder_ / "none").string()).error().code, hal::Code::not_found);
+  EXPECT_FALSE(save(small(), folder_.file("none/t")));
+  EXPECT_EQ(load_trace(folder_.file("none")).error().code, hal::Code::not_found);
 }
 
 TEST_F(Trace, CountsAreThoseOfItsSteps) {

@@ -1,7 +1,6 @@
 // Devices for a test, opened by id; sims from the description files in tests/data/sim.
 #pragma once
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "backends/all.h"
 #include "kernels/library.h"
@@ -28,11 +27,6 @@ inline std::vector<std::string> found_devices() {
   for (auto& backend : backends::all({}))
     for (const hal::Info& info : backend->discover().devices) ids.push_back(info.id);
   return ids;
-}
-
-// A path for a file of this run alone, so that two runs at once do not meet.
-inline std::string temporary(const std::string& name) {
-  return testing::TempDir() + std::to_string(getpid()) + "_" + name;
 }
 
 // "vulkan:0" as part of a test's name.
