@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "probes/json.h"
 #include "scheduler/plan/problem.h"
 
 namespace switchyard::scheduler {
@@ -11,19 +12,13 @@ namespace {
 
 hal::Error wrong(const std::string& text) { return {hal::Code::invalid_argument, "plan: " + text}; }
 
-std::string hash_text(std::uint64_t hash) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
-
 }  // namespace
 
 hal::Status check(const Plan& plan, const probes::Machine& machine, const probes::Profile& profile,
                   const PlanRequest& request, const ClaimFunction& claim) {
   if (plan.model_hash != request.model_hash)
-    return wrong("was made for model " + plan.model + " (" + hash_text(plan.model_hash) + "), this is " +
-                 request.model + " (" + hash_text(request.model_hash) + ")");
+    return wrong("was made for model " + plan.model + " (" + probes::hash_text(plan.model_hash) + "), this is " +
+                 request.model + " (" + probes::hash_text(request.model_hash) + ")");
   if (plan.machine != probes::key(machine))
     return wrong("was made for machine " + plan.machine + ", this one is " + probes::key(machine) +
                  " (another chip, driver or memory size)");
