@@ -6,6 +6,7 @@
 
 #include "probes/json.h"
 #include "scheduler/plan/problem.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 namespace {

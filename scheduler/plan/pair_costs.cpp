@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "probes/measure/step.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "scheduler/plan/problem.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 
@@ -253,9 +254,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
     Estimate e = prefill ? place.prefill : place.decode;
     if (const double slower = a.rounds ? a.rounds->slower[u][solved.placement[u]] : 1; slower > 1) {
       e.seconds *= slower;
-      char text[48];
-      std::snprintf(text, sizeof text, "%sx%.2f beside others", e.detail.empty() ? "" : ", ", slower);
-      e.detail += text;
+      e.detail += (e.detail.empty() ? "" : ", ") + number("x%.2f beside others", slower);
     }
     hal::Bytes bytes = place.bytes;
     for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;

@@ -1,26 +1,14 @@
 #include "scheduler/plan/problem.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 
 #include "kernels/library.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 
 using probes::Step;
-
-std::string gigabytes(hal::Bytes bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, bytes >= 10'000'000 ? "%.2f GB" : "%.5f GB", static_cast<double>(bytes) / 1e9);
-  return text;
-}
-
-std::string milliseconds(double seconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g ms", seconds * 1e3);
-  return text;
-}
 
 double border_bytes(const PlanRequest& request, std::size_t unit, const Step& step) {
   const hal::Segment& s = request.units[unit ? unit - 1 : 0].segment;

@@ -73,7 +73,4 @@ double border_bytes(const PlanRequest& request, std::size_t unit, const probes::
 hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
                           const ClaimFunction& claim);
 
-std::string gigabytes(hal::Bytes bytes);   // "4.21 GB"
-std::string milliseconds(double seconds);  // "3.21 ms"
-
 }  // namespace switchyard::scheduler
