@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "probes/measure/step.h"
-#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 
@@ -152,15 +151,6 @@ std::uint64_t PairMemory::used(std::size_t unit, std::size_t prefill, std::size_
 void PairMemory::add_fixed(std::uint64_t used, std::vector<std::int64_t>& taken) const {
   for (std::size_t bit = 0; bit < fixed_.size(); ++bit)
     for (std::size_t r = 0; r < taken.size() && used >> bit & 1; ++r) taken[r] += fixed_[bit][r];
-}
-
-std::string shortage_of(const Problem& problem, const std::vector<std::int64_t>& taken) {
-  std::string text;
-  for (std::size_t r = 0; r < problem.rows.size(); ++r)
-    if (const auto bytes = static_cast<hal::Bytes>(taken[r]); bytes > problem.rows[r].capacity)
-      text += (text.empty() ? "" : "; ") + problem.rows[r].name + " would need " + gigabytes(bytes) + " and has " +
-              gigabytes(problem.rows[r].capacity);
-  return text;
 }
 
 }  // namespace switchyard::scheduler
