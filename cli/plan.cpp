@@ -101,16 +101,13 @@ void run(const Arguments& a, const Global& global) {
   options.context = count(a.context);
   a.precision.apply(options);
   check(scheduler::supported(check(scheduler::mode_from(a.mode))));
-  std::optional<Target> target = elsewhere(a.target);
-  std::optional<Fleet> fleet;
-  if (!target) fleet.emplace(global);
   const models::Model model = a.model.load(true);
-  if (!target) target = Target{fleet->machine(), profile_for(*fleet, a.target.profile, model, options), {}};
-  if (a.table) return run_table(a, *target, options, global);
-  scheduler::PlanRequest request = request_of(a, model, *target, options);
+  const Target target = target_for(a.target, global, {&model}, options);
+  if (a.table) return run_table(a, target, options, global);
+  scheduler::PlanRequest request = request_of(a, model, target, options);
   request.effort = 10;  // a tenth of a second is worth a smaller gap to who waits for one plan
   request.advise = true;
-  const scheduler::Plan plan = check(scheduler::make_plan(target->machine, target->profile, request, target->claim));
+  const scheduler::Plan plan = check(scheduler::make_plan(target.machine, target.profile, request, target.claim));
   const std::string text = to_json(plan);
   if (!a.out.empty()) write_text(a.out, text + "\n");
   if (!a.html.empty()) write_text(a.html, scheduler::to_html(plan));
