@@ -192,12 +192,14 @@ void run(const Arguments& a, const Global& global) {
                 static_cast<long long>(trace.shape.layers), static_cast<long long>(trace.shape.top_k),
                 static_cast<long long>(trace.shape.experts), static_cast<double>(all) / 1e9);
   std::string text = line;
-  char hash[20];
-  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(trace.model_hash));
-  json out{{"schema", "switchyard.experts/1"},   {"model", {{"name", trace.model}, {"hash", hash}}},
-           {"tokens", trace.tokens()},           {"steps", trace.step_rows.size()},
-           {"experts", trace.shape.experts},     {"top_k", trace.shape.top_k},
-           {"expert_bytes", trace.expert_bytes}, {"layers", layers_json(trace, text)}};
+  json out{{"schema", "switchyard.experts/1"},
+           {"model", {{"name", trace.model}, {"hash", probes::hash_text(trace.model_hash)}}},
+           {"tokens", trace.tokens()},
+           {"steps", trace.step_rows.size()},
+           {"experts", trace.shape.experts},
+           {"top_k", trace.shape.top_k},
+           {"expert_bytes", trace.expert_bytes},
+           {"layers", layers_json(trace, text)}};
   if (!a.budget.empty()) {
     const ExpertBudget budget{bytes_from(a.budget, all), trace.expert_bytes};
     out["budget_bytes"] = budget.bytes;

@@ -32,19 +32,16 @@ void run(const Arguments& a, const Global& global) {
   options.context = count(a.context);
   a.precision.apply(options);
   const std::int64_t prompt = count(a.prompt), output = count(a.output);
-  std::optional<Target> target = elsewhere(a.target);
-  std::optional<Fleet> fleet;
-  if (!target) fleet.emplace(global);
   const models::Model model = a.model.load(true);
-  if (!target) target = Target{fleet->machine(), profile_for(*fleet, a.target.profile, model, options), {}};
+  const Target target = target_for(a.target, global, {&model}, options);
   scheduler::PairRequest request;
   request.plan = scheduler::request_for(model, options);
   request.plan.prompt = prompt;
   request.plan.effort = 10;  // as for one plan
   request.output = output;
-  for (const std::string& text : a.one_copy) request.one_copy.push_back(two_devices(text, target->machine));
+  for (const std::string& text : a.one_copy) request.one_copy.push_back(two_devices(text, target.machine));
   const scheduler::PairPlan plan =
-      check(scheduler::make_pair_plan(target->machine, target->profile, request, target->claim));
+      check(scheduler::make_pair_plan(target.machine, target.profile, request, target.claim));
   const std::string text = to_json(plan);
   if (!a.out.empty()) write_text(a.out, text);
   std::printf("%s", global.json ? text.c_str() : explain(plan).c_str());

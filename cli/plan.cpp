@@ -5,6 +5,7 @@
 #include "cli/generate.h"
 #include "models/shapes/shapes.h"
 #include "probes/json.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::cli {
 namespace {
@@ -70,8 +71,6 @@ void run_table(const Arguments& a, const Target& target, scheduler::StageOptions
                                                      request_of(asked, model, target, options), target.claim));
         std::set<std::string> used;
         for (const std::string& id : plan.devices()) used.insert(id);
-        std::string where;
-        for (const std::string& id : used) where += (where.empty() ? "" : "+") + id;
         rows.push_back({{"weights", type},
                         {"context", context},
                         {"sessions", n},
@@ -84,7 +83,7 @@ void run_table(const Arguments& a, const Target& target, scheduler::StageOptions
           std::snprintf(cell, sizeof cell, "%6.2f GB %6.4g/s ", gb, plan.tokens_per_second);
         else
           std::snprintf(cell, sizeof cell, "%6.2f GB does not fit", gb);
-        const std::string shown = plan.fits ? cell + where : std::string(cell);
+        const std::string shown = plan.fits ? cell + scheduler::list({used.begin(), used.end()}) : std::string(cell);
         text += "  " + shown + std::string(30 - std::min<std::size_t>(30, shown.size()), ' ');
       }
       text.erase(text.find_last_not_of(' ') + 1);
@@ -102,16 +101,13 @@ void run(const Arguments& a, const Global& global) {
   options.context = count(a.context);
   a.precision.apply(options);
   check(scheduler::supported(check(scheduler::mode_from(a.mode))));
-  std::optional<Target> target = elsewhere(a.target);
-  std::optional<Fleet> fleet;
-  if (!target) fleet.emplace(global);
   const models::Model model = a.model.load(true);
-  if (!target) target = Target{fleet->machine(), profile_for(*fleet, a.target.profile, model, options), {}};
-  if (a.table) return run_table(a, *target, options, global);
-  scheduler::PlanRequest request = request_of(a, model, *target, options);
+  const Target target = target_for(a.target, global, {&model}, options);
+  if (a.table) return run_table(a, target, options, global);
+  scheduler::PlanRequest request = request_of(a, model, target, options);
   request.effort = 10;  // a tenth of a second is worth a smaller gap to who waits for one plan
   request.advise = true;
-  const scheduler::Plan plan = check(scheduler::make_plan(target->machine, target->profile, request, target->claim));
+  const scheduler::Plan plan = check(scheduler::make_plan(target.machine, target.profile, request, target.claim));
   const std::string text = to_json(plan);
   if (!a.out.empty()) write_text(a.out, text + "\n");
   if (!a.html.empty()) write_text(a.html, scheduler::to_html(plan));

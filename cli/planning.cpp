@@ -27,6 +27,29 @@ Target described(const std::string& text) {
   return {std::move(d.machine), std::move(d.profile), std::move(d.claim)};
 }
 
+// None: the plan is for this machine.
+std::optional<Target> elsewhere(const TargetArguments& a) {
+  if (a.machine.empty()) {
+    if (a.profile.empty()) return std::nullopt;
+    const std::string text = read_text(a.profile);
+    if (!probes::is_described(text)) return std::nullopt;
+    return described(text);
+  }
+  const std::string text = read_text(a.machine);
+  if (probes::is_described(text)) {
+    if (!a.profile.empty()) fail(usage, "--machine " + a.machine + " is described: it has no other --profile");
+    return described(text);
+  }
+  if (a.profile.empty())
+    fail(usage, "--machine " + a.machine + ": add --profile, as measured there with `switchyard profile -o`");
+  Target target{check(probes::machine_from_json(text)), check(probes::load_profile(a.profile)), {}};
+  if (target.profile.machine != probes::key(target.machine))
+    fail(refused, a.profile + " was measured on machine " + target.profile.machine + ", " + a.machine + " is " +
+                      probes::key(target.machine) + " (another chip, driver or memory size)");
+  say("for machine " + probes::key(target.machine) + " of " + a.machine);
+  return target;
+}
+
 }  // namespace
 
 probes::Profile profile_for(Fleet& fleet, const std::string& path, const models::Model& model,
@@ -76,26 +99,13 @@ void TargetArguments::add_to(CLI::App& app) {
                  "--profile, or a described machine");
 }
 
-std::optional<Target> elsewhere(const TargetArguments& a) {
-  if (a.machine.empty()) {
-    if (a.profile.empty()) return std::nullopt;
-    const std::string text = read_text(a.profile);
-    if (!probes::is_described(text)) return std::nullopt;
-    return described(text);
-  }
-  const std::string text = read_text(a.machine);
-  if (probes::is_described(text)) {
-    if (!a.profile.empty()) fail(usage, "--machine " + a.machine + " is described: it has no other --profile");
-    return described(text);
-  }
-  if (a.profile.empty())
-    fail(usage, "--machine " + a.machine + ": add --profile, as measured there with `switchyard profile -o`");
-  Target target{check(probes::machine_from_json(text)), check(probes::load_profile(a.profile)), {}};
-  if (target.profile.machine != probes::key(target.machine))
-    fail(refused, a.profile + " was measured on machine " + target.profile.machine + ", " + a.machine + " is " +
-                      probes::key(target.machine) + " (another chip, driver or memory size)");
-  say("for machine " + probes::key(target.machine) + " of " + a.machine);
-  return target;
+Target target_for(const TargetArguments& a, const Global& global, std::initializer_list<const models::Model*> models,
+                  const scheduler::StageOptions& options) {
+  if (auto there = elsewhere(a)) return std::move(*there);
+  Fleet fleet(global);
+  Target here{fleet.machine(), {}, {}};
+  for (const models::Model* model : models) here.profile = profile_for(fleet, a.profile, *model, options);
+  return here;
 }
 
 std::string read_text(const std::string& path) {

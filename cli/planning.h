@@ -22,8 +22,9 @@ struct TargetArguments {
   void add_to(CLI::App& app);
 };
 
-// Empty: the plan is for this machine.
-std::optional<Target> elsewhere(const TargetArguments& a);
+// This machine is measured first where its profile does not know the models.
+Target target_for(const TargetArguments& a, const Global& global, std::initializer_list<const models::Model*> models,
+                  const scheduler::StageOptions& options);
 
 std::string read_text(const std::string& path);
 void write_text(const std::string& path, const std::string& text);

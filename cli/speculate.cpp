@@ -39,9 +39,6 @@ void run(const Arguments& a, const Global& global) {
     }
     say(words);
   }
-  std::optional<Target> machine = elsewhere(a.machine);
-  std::optional<Fleet> fleet;
-  if (!machine) fleet.emplace(global);
   ModelArguments drafts = a.target;
   drafts.model = a.draft;
   if (!a.draft_weights.empty()) drafts.weights = a.draft_weights;
@@ -49,14 +46,10 @@ void run(const Arguments& a, const Global& global) {
   if (target.config.vocab != draft.config.vocab)
     fail(usage, draft.name + " has a vocabulary of " + std::to_string(draft.config.vocab) + ", " + target.name +
                     " one of " + std::to_string(target.config.vocab) + ": a draft needs the same");
-  if (!machine) {
-    profile_for(*fleet, a.machine.profile, target, options);  // measures what is missing; then both are known
-    machine = Target{fleet->machine(), profile_for(*fleet, a.machine.profile, draft, options), {}};
-  }
+  const Target there = target_for(a.machine, global, {&target, &draft}, options);
   request.target = scheduler::request_for(target, options);
   request.draft = scheduler::request_for(draft, options);
-  const auto plan =
-      check(scheduler::make_speculation_plan(machine->machine, machine->profile, request, machine->claim));
+  const auto plan = check(scheduler::make_speculation_plan(there.machine, there.profile, request, there.claim));
   const std::string text = to_json(plan);
   if (!a.out.empty()) write_text(a.out, text);
   std::printf("%s", global.json ? text.c_str() : explain(plan).c_str());

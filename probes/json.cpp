@@ -1,5 +1,7 @@
 #include "probes/json.h"
 
+#include <cstdio>
+
 namespace switchyard::probes {
 namespace {
 
@@ -45,12 +47,16 @@ std::string hex(const std::uint8_t* bytes, std::size_t n) {
   return zero ? std::string() : text;
 }
 
+std::string hash_text(std::uint64_t hash) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
 std::string fingerprint(std::string_view text) {
   std::uint64_t h = 1469598103934665603ull;
   for (char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ull;
-  std::array<std::uint8_t, 8> bytes{};
-  for (std::size_t i = 0; i < 8; ++i) bytes[i] = static_cast<std::uint8_t>(h >> (56 - 8 * i));
-  return hex(bytes.data(), bytes.size());
+  return hash_text(h);
 }
 
 hal::Kind kind_from(const std::string& name) { return named<hal::Kind>(name, kinds, "kind"); }

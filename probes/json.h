@@ -23,6 +23,7 @@ hal::Absence absence_from(const Json& j);
 Door door_from(const Json& j);
 
 std::string hex(const std::uint8_t* bytes, std::size_t n);
+std::string hash_text(std::uint64_t hash);  // 16 hexadecimal digits
 // FNV-1a, as 16 hexadecimal digits: names for cache files and keys, not a seal.
 std::string fingerprint(std::string_view text);
 

@@ -1,7 +1,6 @@
 #include "scheduler/drift/observed.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "probes/json.h"
 
@@ -53,9 +52,7 @@ Observed run_from(const Json& j) {
 const char* to_string(Phase phase) { return phase == Phase::prefill ? "prefill" : "decode"; }
 
 std::string to_json_line(const Observed& run) {
-  char hash[20];
-  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(run.model_hash));
-  Json j{{"schema", schema},           {"model", {{"name", run.model}, {"hash", hash}}},
+  Json j{{"schema", schema},           {"model", {{"name", run.model}, {"hash", probes::hash_text(run.model_hash)}}},
          {"machine", run.machine},     {"mode", run.mode},
          {"objective", run.objective}, {"stages", Json::array()}};
   for (const ObservedStage& s : run.stages) j["stages"].push_back(stage_json(s));

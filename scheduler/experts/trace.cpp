@@ -187,12 +187,10 @@ hal::Status belongs_to(const RoutingTrace& trace, const models::Model& model) {
 }
 
 hal::Status save(const RoutingTrace& trace, const std::string& path) {
-  char hash[20];
-  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(trace.model_hash));
   const int id_bytes = trace.shape.experts <= 256 ? 1 : 2;
   const Json header{{"schema", schema},
                     {"model", trace.model},
-                    {"model_hash", hash},
+                    {"model_hash", probes::hash_text(trace.model_hash)},
                     {"layers", trace.shape.layers},
                     {"experts", trace.shape.experts},
                     {"top_k", trace.shape.top_k},

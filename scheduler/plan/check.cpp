@@ -1,9 +1,9 @@
 // The judge of plans: counts for itself, and shares with the planner only the question what a device would take.
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <set>
 
+#include "probes/json.h"
 #include "scheduler/plan/problem.h"
 
 namespace switchyard::scheduler {
@@ -11,19 +11,13 @@ namespace {
 
 hal::Error wrong(const std::string& text) { return {hal::Code::invalid_argument, "plan: " + text}; }
 
-std::string hash_text(std::uint64_t hash) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
-
 }  // namespace
 
-hal::Status check(const Plan& plan, const probes::Machine& machine, const probes::Profile& profile,
-                  const PlanRequest& request, const ClaimFunction& claim) {
+hal::Status judge(const Plan& plan, const probes::Machine& machine, CostModel& cost, Claims& claims,
+                  const PlanRequest& request) {
   if (plan.model_hash != request.model_hash)
-    return wrong("was made for model " + plan.model + " (" + hash_text(plan.model_hash) + "), this is " +
-                 request.model + " (" + hash_text(request.model_hash) + ")");
+    return wrong("was made for model " + plan.model + " (" + probes::hash_text(plan.model_hash) + "), this is " +
+                 request.model + " (" + probes::hash_text(request.model_hash) + ")");
   if (plan.machine != probes::key(machine))
     return wrong("was made for machine " + plan.machine + ", this one is " + probes::key(machine) +
                  " (another chip, driver or memory size)");
@@ -36,11 +30,8 @@ hal::Status check(const Plan& plan, const probes::Machine& machine, const probes
   if (plan.groups < 1 || plan.groups > plan.sessions)
     return wrong("has " + std::to_string(plan.groups) + " groups of " + std::to_string(plan.sessions) +
                  " sessions: from 1 to one per session are possible");
-  CostModel cost(profile);
-  PlanRequest as = request;
-  as.groups = plan.groups;
-  HAL_TRY(Problem p, pose(machine, cost, as, claim));
-  std::map<std::string, hal::Bytes> rows;
+  HAL_TRY(const Problem p, pose(machine, cost, claims, request, plan.groups));
+  std::vector<std::int64_t> taken(p.rows.size(), 0);
   std::set<std::string> used;
   std::set<std::size_t> copied;
   for (std::size_t u = 0; u < plan.layers.size(); ++u) {
@@ -57,31 +48,31 @@ hal::Status check(const Plan& plan, const probes::Machine& machine, const probes
     if (!place.possible)
       return wrong(layer.layer + " is placed on " + layer.device + ", which refuses it (" +
                    place.refusals.front().code + "): " + place.refusals.front().detail);
-    auto pin = p.pinned[u];
-    if (pin >= 0 && pin != static_cast<std::int64_t>(d) && p.places[u][static_cast<std::size_t>(pin)].possible)
-      return wrong(layer.layer + " is pinned to " + p.devices[static_cast<std::size_t>(pin)]->info.id +
+    if (!p.allows(u, d))
+      return wrong(layer.layer + " is pinned to " + p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id +
                    ", and placed on " + layer.device);
     if (!std::isfinite(layer.seconds) || layer.seconds < 0)
       return wrong(layer.layer + " is predicted to take " + std::to_string(layer.seconds) + " s");
     hal::Bytes bytes = place.bytes + (used.insert(layer.device).second ? p.fixed[d] : 0);
     for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
-    for (auto r : p.rows_of[d]) rows[p.rows[r].name] += bytes;
+    for (auto r : p.rows_of[d]) taken[r] += static_cast<std::int64_t>(bytes);
   }
-  std::string shortage;
+  const std::string shortage = shortage_of(p, taken);
   hal::Bytes total = 0;
-  for (const Row& row : p.rows) {
-    hal::Bytes bytes = rows[row.name];
-    if (row.within.empty()) total += bytes;
-    if (bytes > row.capacity)
-      shortage += (shortage.empty() ? "" : "; ") + row.name + " would need " + gigabytes(bytes) + " and has " +
-                  gigabytes(row.capacity);
-  }
+  for (const PoolUse& u : pools_of(p, taken)) total += u.within.empty() ? u.bytes : 0;
   if (plan.fits && !shortage.empty()) return hal::Error{hal::Code::out_of_memory, "plan: does not fit: " + shortage};
   if (!plan.fits && shortage.empty()) return wrong("says that it does not fit (" + plan.shortage + "), but it does");
   // A plan for more sessions or a longer context than asked takes more than this request does.
   if (plan.context == request.context && plan.sessions == request.sessions && plan.total_bytes != total)
     return wrong("counts " + std::to_string(plan.total_bytes) + " bytes, there are " + std::to_string(total));
   return hal::ok();
+}
+
+hal::Status check(const Plan& plan, const probes::Machine& machine, const probes::Profile& profile,
+                  const PlanRequest& request, const ClaimFunction& claim) {
+  CostModel cost(profile);
+  Claims claims(claim);
+  return judge(plan, machine, cost, claims, request);
 }
 
 hal::Result<Plan> load_plan(std::string_view text, const probes::Machine& machine, const probes::Profile& profile,

@@ -1,9 +1,8 @@
 #include <algorithm>
-#include <cstdio>
 #include <iterator>
 #include <map>
 
-#include "scheduler/plan/problem.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -28,12 +27,6 @@ std::string table(const std::vector<std::vector<std::string>>& lines) {
     row.erase(row.find_last_not_of(' ') + 1);
     text += row + "\n";
   }
-  return text;
-}
-
-std::string percent(double x) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%.1f %%", 100 * x);
   return text;
 }
 
@@ -105,18 +98,14 @@ std::string explain(const Plan& plan) {
   for (const auto& [reason, layers] : reasons)
     text += "refused by " + reason + " [" + layers.front() +
             (layers.size() > 1 ? " and " + std::to_string(layers.size() - 1) + " more" : "") + "]\n";
-  for (const PoolUse& u : plan.pools)
-    text += "memory " + u.pool + (u.within.empty() ? "" : " (limit within " + u.within + ")") + ": " +
-            gigabytes(u.bytes) + " of " + gigabytes(u.capacity) + "\n";
+  text += memory_lines(plan.pools);
   text += "predicted: " + milliseconds(plan.step_seconds) +
           (plan.step_error ? " +- " + percent(*plan.step_error) : std::string()) + " per step of " +
           std::to_string(plan.step_rows) + " at " + std::to_string(plan.step_past) + " tokens";
   if (plan.groups > 1)
     text += ", " + std::to_string(plan.groups) + " groups in flight, a round of all sessions in " +
             milliseconds(plan.round_seconds);
-  char rate[32];
-  std::snprintf(rate, sizeof rate, " (%.4g tokens/s)", plan.tokens_per_second);
-  text += rate + std::string("; a prompt of ") + std::to_string(plan.prompt) + " in " +
+  text += number(" (%.4g tokens/s)", plan.tokens_per_second) + "; a prompt of " + std::to_string(plan.prompt) + " in " +
           milliseconds(plan.prefill_seconds) + "\n";
   for (const More& m : plan.better_with)
     text += "with " + gigabytes(m.bytes) + " more in " + m.pool + ": " + percent(m.faster) + " faster\n";

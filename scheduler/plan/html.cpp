@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <span>
 
+#include "scheduler/plan/text.h"
+
 namespace switchyard::scheduler::html {
 namespace {
 
@@ -32,11 +34,6 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-std::string number(const char* format, double x) {
-  char text[48];
-  std::snprintf(text, sizeof text, format, x);
-  return text;
-}
 std::string whole(std::int64_t n) { return std::to_string(n); }
 
 std::string duration(double seconds) {
@@ -47,7 +44,7 @@ std::string amount(double bytes) {
   static constexpr std::array units{"B", "kB", "MB", "GB", "TB"};
   return with_unit(bytes, units, 0);
 }
-std::string percent(double share) { return number(share < 0.0995 ? "%.2f %%" : "%.1f %%", 100 * share); }
+std::string percentage(double share) { return number(share < 0.0995 ? "%.2f %%" : "%.1f %%", 100 * share); }
 
 const char* const style_sheet = R"(
 :root{color-scheme:light dark;--bg:#fff;--ink:#1b1f24;--soft:#59636e;--line:#d1d9e0;--edge:#aab4be;--band:#f3f5f8;--row:#e4e9ef;

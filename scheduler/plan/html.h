@@ -13,12 +13,11 @@ namespace switchyard::scheduler::html {
 // Text from anywhere, for an element or a quoted attribute; control characters become spaces.
 std::string escaped(std::string_view text);
 
-std::string number(const char* format, double x);  // format: of one double
 std::string whole(std::int64_t n);
 // Three digits and a unit: "47.3 ms", "389 MB", "2.19 %".
 std::string duration(double seconds);
 std::string amount(double bytes);
-std::string percent(double share);
+std::string percentage(double share);
 
 // A move's end: an empty device is the host.
 std::string host_or(const std::string& device);

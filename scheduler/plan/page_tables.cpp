@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "scheduler/plan/html.h"
-#include "scheduler/plan/plan.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler::html {
 namespace {
@@ -33,7 +33,7 @@ std::string memory_bars(const Plan& plan) {
             "</span><svg width=\"420\" height=\"14\" role=\"img\" aria-label=\"share used\">" +
             bar("all", 0, capacity) + bar("used", 0, std::min(used, capacity)) +
             (over ? bar("over", capacity, used) : "") + "</svg><span" + (over ? " class=\"bad\"" : "") + ">" +
-            amount(used) + " of " + amount(capacity) + (p.capacity ? ", " + percent(used / capacity) : "") +
+            amount(used) + " of " + amount(capacity) + (p.capacity ? ", " + percentage(used / capacity) : "") +
             "</span></div>\n";
   }
   return text;
@@ -56,7 +56,7 @@ std::string tables(const Plan& plan, double total) {
       second =
           escaped(l.runner_up->device) + " " + duration(l.runner_up->seconds) + " (" + escaped(l.runner_up->why) + ")";
     text += line("td", {escaped(l.layer), escaped(l.device), duration(l.seconds),
-                        percent(total > 0 ? l.seconds / total : 0), amount(static_cast<double>(l.bytes)),
+                        percentage(total > 0 ? l.seconds / total : 0), amount(static_cast<double>(l.bytes)),
                         escaped(l.how + (l.detail.empty() ? "" : " (" + l.detail + ")")), second, refused});
   }
   text += "</table>\n";

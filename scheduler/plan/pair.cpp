@@ -34,17 +34,12 @@ PosedPairs pose_pairs(const PairRequest& request, const Problem& p, PairCosts& c
   c.devices = memory.fixed().size();
   for (const Row& row : p.rows) c.limit.push_back(static_cast<std::int64_t>(row.capacity));
   c.fixed = memory.fixed();
-  auto allowed = [&](std::size_t u, std::size_t d) {
-    const std::int64_t pin = p.pinned[u];
-    return p.places[u][d].possible &&
-           (pin < 0 || pin == static_cast<std::int64_t>(d) || !p.places[u][static_cast<std::size_t>(pin)].possible);
-  };
   for (std::size_t u = 0; u < units; ++u) {
     auto& options = c.units.emplace_back();
     auto& devices = posed.devices.emplace_back();
     for (std::size_t a = 0; a < count; ++a)
       for (std::size_t b = 0; b < count; ++b) {
-        if (!allowed(u, a) || !allowed(u, b) || (single && a != b)) continue;
+        if (!p.allows(u, a) || !p.allows(u, b) || (single && a != b)) continue;
         const double seconds = costs.prefill(u, a, prompt).seconds + output * costs.decode(u, b, prompt).seconds +
                                costs.handoff(u, a, b, prompt).seconds;
         options.push_back({seconds, a * count + b, memory.used(u, a, b), memory.takes(u, a, b)});
@@ -120,8 +115,7 @@ PairPlacement placement_of(const PairRequest& request, const Problem& p, PairCos
   }
   made.seconds = made.prefill_seconds + static_cast<double>(request.output) * made.step_seconds + made.handoff_seconds;
   const auto taken = taken_by(posed.chain, solved.placement);
-  for (std::size_t r = 0; r < p.rows.size(); ++r)
-    made.pools.push_back({p.rows[r].name, static_cast<hal::Bytes>(taken[r]), p.rows[r].capacity, p.rows[r].within});
+  made.pools = pools_of(p, taken);
   made.shortage = shortage_of(p, taken);
   made.fits = solved.fits;
   made.bound = std::isfinite(solved.bound) ? std::min(solved.bound, made.seconds) : made.seconds;
@@ -160,7 +154,8 @@ hal::Result<PairPlan> make_pair_plan(const probes::Machine& machine, const probe
   PairRequest request = asked;
   request.plan.mode = Mode::latency;
   CostModel cost(profile);
-  HAL_TRY(Problem p, pose(machine, cost, request.plan, claim));
+  Claims claims(claim);
+  HAL_TRY(const Problem p, pose(machine, cost, claims, request.plan));
   PairCosts costs(cost, request, p);
   const PairMemory memory(request, p);
 

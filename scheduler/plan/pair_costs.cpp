@@ -153,13 +153,4 @@ void PairMemory::add_fixed(std::uint64_t used, std::vector<std::int64_t>& taken)
     for (std::size_t r = 0; r < taken.size() && used >> bit & 1; ++r) taken[r] += fixed_[bit][r];
 }
 
-std::string shortage_of(const Problem& problem, const std::vector<std::int64_t>& taken) {
-  std::string text;
-  for (std::size_t r = 0; r < problem.rows.size(); ++r)
-    if (const auto bytes = static_cast<hal::Bytes>(taken[r]); bytes > problem.rows[r].capacity)
-      text += (text.empty() ? "" : "; ") + problem.rows[r].name + " would need " + gigabytes(bytes) + " and has " +
-              gigabytes(problem.rows[r].capacity);
-  return text;
-}
-
 }  // namespace switchyard::scheduler

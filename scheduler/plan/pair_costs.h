@@ -66,7 +66,4 @@ class PairMemory {
 std::vector<BreakEven> break_evens(const PairRequest& request, const Problem& problem, PairCosts& costs,
                                    const PairMemory& memory, std::int64_t longest);
 
-// Empty: it fits. taken: per row.
-std::string shortage_of(const Problem& problem, const std::vector<std::int64_t>& taken);
-
 }  // namespace switchyard::scheduler

@@ -4,7 +4,7 @@
 
 #include "probes/json.h"
 #include "scheduler/plan/pair.h"
-#include "scheduler/plan/problem.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -41,12 +41,6 @@ Json placement_json(const PairPlacement& p) {
 Json pays_json(const Pays& p) {
   if (p.from == 0) return {{"pays", false}, {"monotone", p.monotone}};
   return {{"pays", true}, {"from", p.from}, {"to", p.to}, {"monotone", p.monotone}};
-}
-
-std::string number(const char* format, double x) {
-  char text[48];
-  std::snprintf(text, sizeof text, format, x);
-  return text;
 }
 
 std::string time_of(double seconds) {
@@ -181,10 +175,7 @@ std::string explain(const PairPlan& plan) {
     else
       text += "the split gains " + number("%.3g", 100 * gain) + " %\n";
   }
-  for (const PoolUse& u : plan.best.pools)
-    text += "memory " + u.pool + (u.within.empty() ? "" : " (limit within " + u.within + ")") + ": " +
-            gigabytes(u.bytes) + " of " + gigabytes(u.capacity) + "\n";
-  return text + break_evens(plan);
+  return text + memory_lines(plan.best.pools) + break_evens(plan);
 }
 
 }  // namespace switchyard::scheduler

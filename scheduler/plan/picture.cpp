@@ -4,7 +4,7 @@
 #include <map>
 
 #include "scheduler/plan/html.h"
-#include "scheduler/plan/plan.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 using namespace html;
@@ -91,7 +91,7 @@ class Picture {
     if (!plan_.fits) text += "<p class=\"bad\">Does not fit: " + escaped(plan_.shortage) + "</p>\n";
     text += "<div class=\"tiles\">\n" +
             tile("predicted step",
-                 duration(plan_.step_seconds) + (plan_.step_error ? " &plusmn; " + percent(*plan_.step_error) : ""),
+                 duration(plan_.step_seconds) + (plan_.step_error ? " &plusmn; " + percentage(*plan_.step_error) : ""),
                  whole(plan_.step_rows) + (plan_.step_rows == 1 ? " row at " : " rows at ") + whole(plan_.step_past) +
                      " tokens") +
             (plan_.groups > 1 ? tile("a round", duration(plan_.round_seconds),
@@ -103,12 +103,12 @@ class Picture {
         plan_.mode == "memory" ? number("%.4g of the pools", plan_.objective_bound) : duration(plan_.objective_bound);
     if (plan_.fits)
       text +=
-          tile("gap to the best", plan_.optimal ? "none" : "&le; " + percent(plan_.gap),
+          tile("gap to the best", plan_.optimal ? "none" : "&le; " + percentage(plan_.gap),
                plan_.optimal ? "proven for these estimates" : "for these estimates; no plan takes less than " + bound);
     text += "</div>\n";
     for (const More& m : plan_.better_with)
       text += "<p>With " + amount(static_cast<double>(m.bytes)) + " more in " + escaped(m.pool) + ": " +
-              percent(m.faster) + " faster.</p>\n";
+              percentage(m.faster) + " faster.</p>\n";
     std::map<std::string, int> how;
     for (const PlannedLayer& l : plan_.layers) ++how[l.how];
     text += "<p class=\"soft\">Times of the units:";
@@ -120,7 +120,7 @@ class Picture {
   std::string legend() const {
     std::string text = "<p class=\"legend\">Share of the " + std::string(step_name()) + ", up to";
     for (int i = 0; i < share_steps; ++i)
-      text += " <i class=\"s" + whole(i) + "\">" + percent(largest_ * edge(i)) + "</i>";
+      text += " <i class=\"s" + whole(i) + "\">" + percentage(largest_ * edge(i)) + "</i>";
     return text +
            " <i class=\"second\">runner-up</i> <i class=\"refused\">refused</i> <i class=\"open\">&middot;</i> "
            "possible, "
@@ -171,8 +171,8 @@ class Picture {
         const std::string shade_class = "s" + whole(shade(l.seconds));
         text += hover(box(shade_class, x, y) + words("on-" + shade_class, middle, y,
                                                      duration(l.seconds) + ", " + amount(static_cast<double>(l.bytes))),
-                      where + duration(l.seconds) + ", " + percent(share(l.seconds)) + " of the " + step_name() + ", " +
-                          amount(static_cast<double>(l.bytes)) + "\n" + l.how +
+                      where + duration(l.seconds) + ", " + percentage(share(l.seconds)) + " of the " + step_name() +
+                          ", " + amount(static_cast<double>(l.bytes)) + "\n" + l.how +
                           (l.detail.empty() ? "" : " (" + l.detail + ")"));
       } else if (l.runner_up && l.runner_up->device == device) {
         text += hover(box("second", x, y) + words("second-text", middle, y, duration(l.runner_up->seconds)),

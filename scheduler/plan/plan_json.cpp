@@ -7,12 +7,6 @@ namespace {
 using Json = nlohmann::json;
 constexpr std::string_view schema = "switchyard.plan/2";
 
-std::string hash_text(std::uint64_t hash) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
-
 Json layer_json(const PlannedLayer& l) {
   Json j{{"layer", l.layer},
          {"device", l.device},
@@ -83,7 +77,7 @@ Plan read(const Json& j) {
 
 std::string to_json(const Plan& p) {
   Json j{{"schema", schema},
-         {"model", {{"name", p.model}, {"hash", hash_text(p.model_hash)}}},
+         {"model", {{"name", p.model}, {"hash", probes::hash_text(p.model_hash)}}},
          {"machine", p.machine},
          {"mode", p.mode},
          {"context", p.context},

@@ -1,34 +1,14 @@
 #include "scheduler/plan/problem.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 
 #include "kernels/library.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 
 using probes::Step;
-
-std::string gigabytes(hal::Bytes bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, bytes >= 10'000'000 ? "%.2f GB" : "%.5f GB", static_cast<double>(bytes) / 1e9);
-  return text;
-}
-
-std::string milliseconds(double seconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g ms", seconds * 1e3);
-  return text;
-}
-
-double border_bytes(const PlanRequest& request, std::size_t unit, const Step& step) {
-  const hal::Segment& s = request.units[unit ? unit - 1 : 0].segment;
-  auto dims = std::vector<std::int64_t>{step.rows, step.sequences, step.logits};
-  double bytes = 0;
-  for (auto v : unit ? s.outputs : s.inputs) bytes += static_cast<double>(hal::tensor_bytes(s.values[v], dims));
-  return bytes;
-}
 
 namespace {
 
@@ -93,7 +73,6 @@ void share_copies(const Holdings& holds, Problem& p) {
 // units of a program; buffers for the rows (and logits) that come and go, of the largest step, and the step's tables,
 // which each part of the chain has for itself, so at most one per unit. Of several groups in flight each has its own.
 void set_fixed(const PlanRequest& request, Problem& p) {
-  const std::int64_t groups = std::max<std::int64_t>(request.groups, 1);
   const std::vector<std::int64_t> largest{request.chunk, std::min(request.sessions, request.max_sequences),
                                           request.sessions},
       bucket{bucket_rows, 1, bucket_rows}, at_least{std::max(request.chunk, bucket_rows), largest[1], largest[2]};
@@ -126,7 +105,7 @@ void set_fixed(const PlanRequest& request, Problem& p) {
       rows_in = std::max(rows_in, in);
       rows_out = std::max(rows_out, out);
     }
-    p.fixed[d] = scratch + rows_in + static_cast<hal::Bytes>(groups) * (rows_out + tables * request.units.size()) +
+    p.fixed[d] = scratch + rows_in + static_cast<hal::Bytes>(p.groups) * (rows_out + tables * request.units.size()) +
                  logits + piece;
   }
 }
@@ -184,78 +163,19 @@ std::string reasons(const std::vector<Refusal>& refusals) {
 
 }  // namespace
 
-std::vector<std::int64_t> Problem::takes(std::size_t device, hal::Bytes bytes) const {
-  std::vector<std::int64_t> of(rows.size(), 0);
-  for (auto r : rows_of[device]) of[r] = static_cast<std::int64_t>(bytes);
-  return of;
+Claims::Claims(const ClaimFunction& claim) : ask_(claim) {
+  static const kernels::Library library;
+  if (!ask_) ask_ = [](const hal::Info& info, const hal::Segment& s) { return library.claim(s, info); };
 }
 
-Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from,
-                       std::int64_t to, bool prefill) const {
-  Step s = step;
-  if (prefill) s = {chunk, 1, 0, 1};
-  auto id = [&](std::int64_t d) { return d < 0 ? std::string() : devices[static_cast<std::size_t>(d)]->info.id; };
-  Estimate e = cost.move(id(from), id(to), border_bytes(request, unit, s));
-  if (prefill) e.seconds *= static_cast<double>(chunks);
-  return e;
+const hal::Claim& Claims::of(const hal::Info& device, const PlanRequest& request, std::size_t unit) {
+  const auto [known, fresh] = known_.try_emplace({device.id, unit});
+  if (fresh) known->second = ask_(device, request.units[unit].segment);
+  return known->second;
 }
 
-std::optional<std::size_t> Posed::option_on(std::size_t unit, std::size_t device) const {
-  const auto& on = devices[unit];
-  const auto found = std::find(on.begin(), on.end(), device);
-  if (found == on.end()) return std::nullopt;
-  return static_cast<std::size_t>(found - on.begin());
-}
-
-Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const {
-  Posed posed;
-  Chain& c = posed.chain;
-  const bool prefill = mode == Mode::ttft, memory = mode == Mode::memory;
-  const double scale = memory ? 1e-9 : 1;  // in the memory mode time only breaks ties
-  c.places = devices.size();
-  c.devices = devices.size() + copies.size();
-  for (const Row& row : rows) c.limit.push_back(static_cast<std::int64_t>(row.capacity));
-  for (std::size_t d = 0; d < devices.size(); ++d) c.fixed.push_back(takes(d, fixed[d]));
-  for (const SharedCopy& copy : copies) c.fixed.push_back(takes(copy.device, copy.bytes));
-  for (std::size_t u = 0; u < places.size(); ++u) {
-    c.units.emplace_back();
-    posed.devices.emplace_back();
-    for (std::size_t d = 0; d < devices.size(); ++d) {
-      const Place& place = places[u][d];
-      if (!place.possible || (with_pins && pinned[u] >= 0 && pinned[u] != static_cast<std::int64_t>(d) &&
-                              places[u][static_cast<std::size_t>(pinned[u])].possible))
-        continue;
-      hal::Bytes bytes = place.bytes;  // as an objective, a copy counts for every user
-      std::uint64_t used = std::uint64_t{1} << d;
-      for (std::size_t copy : place.copies) {
-        bytes += copies[copy].bytes;
-        used |= std::uint64_t{1} << (devices.size() + copy);
-      }
-      const double share =
-          static_cast<double>(bytes) / std::max(1.0, static_cast<double>(rows[rows_of[d].front()].capacity));
-      c.units[u].push_back({(memory ? share : 0) + scale * (prefill ? place.prefill : place.decode).seconds, d, used,
-                            takes(d, place.bytes)});
-      posed.devices[u].push_back(d);
-    }
-  }
-  std::map<double, std::size_t> tables;  // by the bytes that cross
-  for (std::size_t u = 0; u <= places.size(); ++u) {
-    const double bytes = border_bytes(request, u, prefill ? Step{chunk, 1, 0, 1} : step);
-    auto [table, fresh] = tables.try_emplace(bytes, c.moves.size());
-    c.border.push_back(table->second);
-    if (!fresh) continue;
-    auto& costs = c.moves.emplace_back().cost;
-    for (std::size_t from = 0; from <= c.places; ++from)
-      for (std::size_t to = 0; to <= c.places; ++to) {
-        auto device = [&](std::size_t k) { return k == c.host() ? std::int64_t{-1} : static_cast<std::int64_t>(k); };
-        costs.push_back(scale * move(cost, request, u, device(from), device(to), prefill).seconds);
-      }
-  }
-  return posed;
-}
-
-hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
-                          const ClaimFunction& claim) {
+hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, Claims& claims, const PlanRequest& request,
+                          std::int64_t groups) {
   HAL_CHECK(supported(request.mode));
   if (request.units.empty()) return hal::Error{hal::Code::invalid_argument, "a plan for a model without units"};
   if (request.sessions < 1 || request.context < 1 || request.prompt < 1 || request.chunk < 1 || request.rows < 1)
@@ -264,10 +184,8 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
                                                        ", prompt " + std::to_string(request.prompt) + ", chunk " +
                                                        std::to_string(request.chunk) + ", rows " +
                                                        std::to_string(request.rows) + ": all must be at least 1"};
-  static const kernels::Library library;
-  ClaimFunction ask =
-      claim ? claim : [](const hal::Info& info, const hal::Segment& s) { return library.claim(s, info); };
   Problem p;
+  p.groups = groups;
   p.devices = machine.doors();
   if (p.devices.empty())
     return hal::Error{hal::Code::unavailable, "this machine has no device; see: switchyard doctor"};
@@ -275,7 +193,6 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
     return hal::Error{hal::Code::unsupported, std::to_string(p.devices.size()) + " devices; a plan takes at most 64"};
   set_rows(machine, p);
   HAL_CHECK(set_pins(request, p));
-  const std::int64_t groups = std::max<std::int64_t>(request.groups, 1);
   const bool throughput = request.mode == Mode::throughput;
   const std::int64_t sequences = throughput ? (request.sessions + groups - 1) / groups : 1;
   const std::int64_t rows = throughput ? request.rows : 1;
@@ -293,7 +210,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const hal::Info& info = p.devices[d]->info;
       Place& place = row.emplace_back();
-      const hal::Claim offer = ask(info, unit.segment);
+      const hal::Claim& offer = claims.of(info, request, u);
       place.refusals = consider(info, unit.segment, offer);
       for (const hal::Holding& h : offer.holds) place.bytes += h.bytes;
       place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) +

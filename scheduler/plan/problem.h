@@ -1,5 +1,7 @@
 // A request as numbers: what every unit costs and takes on every device, and why some are refused. Internal to plan/.
 #pragma once
+#include <map>
+
 #include "scheduler/cost/cost.h"
 #include "scheduler/plan/plan.h"
 #include "scheduler/solve/chain.h"
@@ -36,6 +38,17 @@ struct Posed {
   std::optional<std::size_t> option_on(std::size_t unit, std::size_t device) const;
 };
 
+// What devices would take of a request's units: each asked once.
+class Claims {
+ public:
+  explicit Claims(const ClaimFunction& claim);
+  const hal::Claim& of(const hal::Info& device, const PlanRequest& request, std::size_t unit);
+
+ private:
+  ClaimFunction ask_;
+  std::map<std::pair<std::string, std::size_t>, hal::Claim> known_;  // by device and unit
+};
+
 struct Problem {
   std::vector<const probes::Door*> devices;
   std::vector<Row> rows;
@@ -44,36 +57,44 @@ struct Problem {
   std::vector<std::int64_t> pinned;               // per unit: a device, or -1
   std::vector<hal::Bytes> fixed;                  // per device, once used
   std::vector<SharedCopy> copies;
+  std::int64_t groups = 1;  // of sessions in flight at once, with a step of each
   probes::Step step;
   std::int64_t chunks = 0, chunk = 0;
 
+  bool allows(std::size_t unit, std::size_t device) const;  // it takes it, and no pin that can be kept says otherwise
   std::vector<std::int64_t> takes(std::size_t device, hal::Bytes bytes) const;  // of every row
   Estimate move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to,
                 bool prefill) const;
-  Posed chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const;
+  Posed chain(CostModel& cost, const PlanRequest& request, Mode mode) const;
 };
 
 // A placement of which steps of several groups are in flight at once: every device takes its share of each group's
 // step, and a group's next step begins when its last one has ended.
 struct Rounds {
   ChainResult solved;  // cost: seconds of a round, in which every session gets a token; bound as a ChainResult's
-  double step = 0;     // seconds of one group's step, from its first unit to its last
   std::vector<std::vector<double>> slower;  // [unit][option]: for the other devices that work at the same time
 };
-// The placement that makes the shortest round for `groups` groups: a device whose share of a step is s is busy for
+// The placement that makes the shortest round for the problem's groups: a device whose share of a step is s is busy for
 // groups x s, and no round is shorter than that of any device, nor than a step.
-Rounds shortest_round(CostModel& cost, const Problem& problem, const Posed& posed, const PlanRequest& request,
-                      std::int64_t groups);
-// Seconds of a round with another placement.
-double round_of(const Posed& posed, const Placement& x, const Rounds& as, std::int64_t groups);
+Rounds shortest_round(CostModel& cost, const Problem& problem, const Posed& posed, const PlanRequest& request);
+// Seconds of a round of a placement as the pipeline runs it, device by device in its order: a little more than what the
+// busiest takes. slower: as in Rounds.
+double round_of(const Chain& chain, const Placement& x, const std::vector<std::vector<double>>& slower,
+                std::int64_t groups);
 
 // Bytes of hidden rows (or tokens, or logits) that cross the border before `unit`; unit == units: after the last.
 double border_bytes(const PlanRequest& request, std::size_t unit, const probes::Step& step);
 
-hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
-                          const ClaimFunction& claim);
+// groups: of as many sessions each; the request's own number is not looked at.
+hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, Claims& claims, const PlanRequest& request,
+                          std::int64_t groups = 1);
 
-std::string gigabytes(hal::Bytes bytes);   // "4.21 GB"
-std::string milliseconds(double seconds);  // "3.21 ms"
+// The pools and limits of a placement, from what it takes of every row; what is missing where, empty: it fits.
+std::vector<PoolUse> pools_of(const Problem& problem, const std::vector<std::int64_t>& taken);
+std::string shortage_of(const Problem& problem, const std::vector<std::int64_t>& taken);
+
+// As check(), with what is known already of costs and claims.
+hal::Status judge(const Plan& plan, const probes::Machine& machine, CostModel& cost, Claims& claims,
+                  const PlanRequest& request);
 
 }  // namespace switchyard::scheduler

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "scheduler/plan/problem.h"
 #include "scheduler/simulate/simulate.h"
@@ -16,7 +17,7 @@ using Factors = std::vector<std::vector<double>>;
 std::int64_t nanoseconds(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
 
 struct Load {
-  double step = 0, round = 0;
+  double round = 0;
   std::vector<double> busy;  // per place: share of the round
 };
 
@@ -30,31 +31,11 @@ Load load_of(const Chain& c, const Placement& x, const Factors& slower, std::int
     mine[to] += c.move(u, at, to) + (u < x.size() ? c.units[u][x[u]].cost * slower[u][x[u]] : 0);
     at = to;
   }
-  for (double s : mine) load.step += s;
-  load.round = load.step;
+  for (double s : mine) load.round += s;
   mine.pop_back();  // the host only waits
   for (double s : mine) load.round = std::max(load.round, static_cast<double>(groups) * s);
   for (double s : mine) load.busy.push_back(static_cast<double>(groups) * s / load.round);
   return load;
-}
-
-// Seconds of a round as the pipeline runs it, device by device in its order: a little more than what the busiest takes.
-double period_of(const Chain& c, const Placement& x, const Factors& slower, std::int64_t groups) {
-  std::vector<SimulatedStage> stages;
-  std::size_t at = c.host();
-  const auto each = static_cast<std::size_t>(groups);
-  for (std::size_t u = 0; u < x.size(); ++u) {
-    const Option& o = c.units[u][x[u]];
-    const double move = c.move(u, at, o.place);
-    if (o.place != at) stages.push_back({o.place, std::vector<double>(each, 0), std::vector<double>(each, move)});
-    for (double& t : stages.back().compute) t += o.cost * slower[u][x[u]];
-    at = o.place;
-  }
-  for (double& t : stages.back().compute) t += c.move(x.size(), at, c.host());
-  std::map<std::size_t, std::size_t> numbers;  // of the devices that are used
-  for (SimulatedStage& s : stages) s.device = numbers.try_emplace(s.device, numbers.size()).first->second;
-  const auto period = steady_period(stages, each);
-  return period ? *period : load_of(c, x, slower, groups).round;
 }
 
 Chain timed(const Chain& c, const Factors& slower) {
@@ -129,11 +110,29 @@ ChainResult bisect(const Chain& plain, const Factors& slower, std::int64_t group
 
 }  // namespace
 
-Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, const PlanRequest& request,
-                      std::int64_t groups) {
+double round_of(const Chain& c, const Placement& x, const Factors& slower, std::int64_t groups) {
+  std::vector<SimulatedStage> stages;
+  std::size_t at = c.host();
+  const auto each = static_cast<std::size_t>(groups);
+  for (std::size_t u = 0; u < x.size(); ++u) {
+    const Option& o = c.units[u][x[u]];
+    const double move = c.move(u, at, o.place);
+    if (o.place != at) stages.push_back({o.place, std::vector<double>(each, 0), std::vector<double>(each, move)});
+    for (double& t : stages.back().compute) t += o.cost * slower[u][x[u]];
+    at = o.place;
+  }
+  for (double& t : stages.back().compute) t += c.move(x.size(), at, c.host());
+  std::map<std::size_t, std::size_t> numbers;  // of the devices that are used
+  for (SimulatedStage& s : stages) s.device = numbers.try_emplace(s.device, numbers.size()).first->second;
+  const auto period = steady_period(stages, each);
+  return period ? *period : never;
+}
+
+Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, const PlanRequest& request) {
   constexpr int tries = 3;
   constexpr std::size_t most_moved = 4;
   const Chain& c = posed.chain;
+  const std::int64_t groups = p.groups;
   Factors slower;
   std::vector<std::vector<std::vector<double>>> by;  // [unit][option][other device]: what it adds if it is always busy
   for (std::size_t u = 0; u < c.units.size(); ++u) {
@@ -157,19 +156,17 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
   best.slower = slower;
   if (!best.solved.fits) return best;
   const double bound = best.solved.bound;  // none slows the others down: still a bound
-  Placement first = std::move(best.solved.placement);
+  const Placement first = std::exchange(best.solved.placement, {});
   best.solved.cost = never;
   // As a placement's devices slow each other down; kept if it is better than `than`.
   const auto consider = [&](const Placement& x, Rounds& than) {
     Factors mine = slower;
     for (int settle = 0; settle < 3; ++settle) mine = beside(load_of(c, x, mine, groups).busy);
-    const Load load = load_of(c, x, mine, groups);
-    if (load.round * (1 + 1e-9) >= than.solved.cost) return false;
-    const double round = std::max(load.round, period_of(c, x, mine, groups));
+    if (load_of(c, x, mine, groups).round * (1 + 1e-9) >= than.solved.cost) return false;
+    const double round = round_of(c, x, mine, groups);
     if (round * (1 + 1e-9) >= than.solved.cost) return false;
     than.solved.placement = x;
     than.solved.cost = round;
-    than.step = load.step;
     than.slower = std::move(mine);
     return true;
   };
@@ -177,7 +174,7 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
     const ChainResult other = bisect(c, mine, groups, request.effort / 4);
     return other.fits && consider(other.placement, best);
   };
-  consider(first, best);
+  if (!consider(first, best)) return best;  // which no placement is: an error of our own, for the caller to tell
   // What is best depends on who works beside whom, and that on the placement: begun from each pair of devices that both
   // work all the time, then from what the best one so far keeps busy.
   if (best.slower != slower) {
@@ -230,10 +227,6 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
   best.solved.bound = bound;
   best.solved.optimal = bound >= best.solved.cost * (1 - 1e-9);
   return best;
-}
-
-double round_of(const Posed& posed, const Placement& x, const Rounds& as, std::int64_t groups) {
-  return period_of(posed.chain, x, as.slower, groups);
 }
 
 }  // namespace switchyard::scheduler

@@ -2,8 +2,8 @@
 #include <cstdio>
 
 #include "probes/json.h"
-#include "scheduler/plan/problem.h"
 #include "scheduler/plan/speculation.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 namespace {
@@ -16,18 +16,6 @@ Json choice_json(const DraftChoice& c) {
           {"tokens_per_round", c.tokens},
           {"round_seconds", c.seconds},
           {"speedup", c.speedup}};
-}
-
-std::string list(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : "+") + name;
-  return text;
-}
-
-std::string number(const char* format, double x) {
-  char text[48];
-  std::snprintf(text, sizeof text, format, x);
-  return text;
 }
 
 const char* sort_of(const DraftChoice& c) { return c.drafted == 0 ? "" : c.overlapped ? "overlapped" : "sequential"; }

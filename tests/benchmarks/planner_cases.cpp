@@ -170,8 +170,9 @@ void run(const Arguments& a) {
     request.mode = dice.below(3) ? Mode::latency : dice.below(2) ? Mode::throughput : Mode::ttft;
     const double fill = std::array{0.5, 0.7, 0.9, 0.97}[dice.below(4)];
     CostModel cost(machine.profile);
-    const Problem problem = must(pose(machine.machine, cost, request, machine.claim));
-    Posed posed = problem.chain(cost, request, request.mode, true);
+    Claims claims(machine.claim);
+    const Problem problem = must(pose(machine.machine, cost, claims, request));
+    Posed posed = problem.chain(cost, request, request.mode);
     const bool small = i % 5 == 4;
     if (small) cut_small(posed);
     vary_speeds(posed, request.units, dice);

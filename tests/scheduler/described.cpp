@@ -107,9 +107,10 @@ TEST(Described, NoRuleOfOthersBeatsTheBound) {
     for (const char* shape : {"h-tiny", "h-small"}) {
       const PlanRequest asked = request(shape, hal::DType::q4_k, 32 << 10, 1);
       CostModel cost(d.profile);
-      auto problem = pose(d.machine, cost, asked, d.claim);
+      Claims claims(d.claim);
+      auto problem = pose(d.machine, cost, claims, asked);
       ASSERT_TRUE(problem) << d.name;
-      const Posed posed = problem->chain(cost, asked, Mode::latency, true);
+      const Posed posed = problem->chain(cost, asked, Mode::latency);
       const ChainResult ours = solve(posed.chain);
       test::Roles roles;
       for (const probes::Door* door : problem->devices) roles.device.push_back(door->info.kind);

@@ -1,0 +1,110 @@
+// A problem as a chain for the solver, and what a placement takes.
+#include <algorithm>
+#include <map>
+
+#include "scheduler/plan/problem.h"
+#include "scheduler/plan/text.h"
+
+namespace switchyard::scheduler {
+
+using probes::Step;
+
+double border_bytes(const PlanRequest& request, std::size_t unit, const Step& step) {
+  const hal::Segment& s = request.units[unit ? unit - 1 : 0].segment;
+  auto dims = std::vector<std::int64_t>{step.rows, step.sequences, step.logits};
+  double bytes = 0;
+  for (auto v : unit ? s.outputs : s.inputs) bytes += static_cast<double>(hal::tensor_bytes(s.values[v], dims));
+  return bytes;
+}
+
+std::vector<std::int64_t> Problem::takes(std::size_t device, hal::Bytes bytes) const {
+  std::vector<std::int64_t> of(rows.size(), 0);
+  for (auto r : rows_of[device]) of[r] = static_cast<std::int64_t>(bytes);
+  return of;
+}
+
+bool Problem::allows(std::size_t unit, std::size_t device) const {
+  const std::int64_t pin = pinned[unit];
+  return places[unit][device].possible &&
+         (pin < 0 || pin == static_cast<std::int64_t>(device) || !places[unit][static_cast<std::size_t>(pin)].possible);
+}
+
+std::vector<PoolUse> pools_of(const Problem& p, const std::vector<std::int64_t>& taken) {
+  std::vector<PoolUse> pools;
+  for (std::size_t r = 0; r < p.rows.size(); ++r)
+    pools.push_back({p.rows[r].name, static_cast<hal::Bytes>(taken[r]), p.rows[r].capacity, p.rows[r].within});
+  return pools;
+}
+
+std::string shortage_of(const Problem& p, const std::vector<std::int64_t>& taken) {
+  std::string text;
+  for (const PoolUse& u : pools_of(p, taken))
+    if (u.bytes > u.capacity)
+      text += (text.empty() ? "" : "; ") + u.pool + " would need " + gigabytes(u.bytes) + " and has " +
+              gigabytes(u.capacity);
+  return text;
+}
+
+Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from,
+                       std::int64_t to, bool prefill) const {
+  Step s = step;
+  if (prefill) s = {chunk, 1, 0, 1};
+  auto id = [&](std::int64_t d) { return d < 0 ? std::string() : devices[static_cast<std::size_t>(d)]->info.id; };
+  Estimate e = cost.move(id(from), id(to), border_bytes(request, unit, s));
+  if (prefill) e.seconds *= static_cast<double>(chunks);
+  return e;
+}
+
+std::optional<std::size_t> Posed::option_on(std::size_t unit, std::size_t device) const {
+  const auto& on = devices[unit];
+  const auto found = std::find(on.begin(), on.end(), device);
+  if (found == on.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - on.begin());
+}
+
+Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode) const {
+  Posed posed;
+  Chain& c = posed.chain;
+  const bool prefill = mode == Mode::ttft, memory = mode == Mode::memory;
+  const double scale = memory ? 1e-9 : 1;  // in the memory mode time only breaks ties
+  c.places = devices.size();
+  c.devices = devices.size() + copies.size();
+  for (const Row& row : rows) c.limit.push_back(static_cast<std::int64_t>(row.capacity));
+  for (std::size_t d = 0; d < devices.size(); ++d) c.fixed.push_back(takes(d, fixed[d]));
+  for (const SharedCopy& copy : copies) c.fixed.push_back(takes(copy.device, copy.bytes));
+  for (std::size_t u = 0; u < places.size(); ++u) {
+    c.units.emplace_back();
+    posed.devices.emplace_back();
+    for (std::size_t d = 0; d < devices.size(); ++d) {
+      if (!allows(u, d)) continue;
+      const Place& place = places[u][d];
+      hal::Bytes bytes = place.bytes;  // as an objective, a copy counts for every user
+      std::uint64_t used = std::uint64_t{1} << d;
+      for (std::size_t copy : place.copies) {
+        bytes += copies[copy].bytes;
+        used |= std::uint64_t{1} << (devices.size() + copy);
+      }
+      const double share =
+          static_cast<double>(bytes) / std::max(1.0, static_cast<double>(rows[rows_of[d].front()].capacity));
+      c.units[u].push_back({(memory ? share : 0) + scale * (prefill ? place.prefill : place.decode).seconds, d, used,
+                            takes(d, place.bytes)});
+      posed.devices[u].push_back(d);
+    }
+  }
+  std::map<double, std::size_t> tables;  // by the bytes that cross
+  for (std::size_t u = 0; u <= places.size(); ++u) {
+    const double bytes = border_bytes(request, u, prefill ? Step{chunk, 1, 0, 1} : step);
+    auto [table, fresh] = tables.try_emplace(bytes, c.moves.size());
+    c.border.push_back(table->second);
+    if (!fresh) continue;
+    auto& costs = c.moves.emplace_back().cost;
+    for (std::size_t from = 0; from <= c.places; ++from)
+      for (std::size_t to = 0; to <= c.places; ++to) {
+        auto device = [&](std::size_t k) { return k == c.host() ? std::int64_t{-1} : static_cast<std::int64_t>(k); };
+        costs.push_back(scale * move(cost, request, u, device(from), device(to), prefill).seconds);
+      }
+  }
+  return posed;
+}
+
+}  // namespace switchyard::scheduler
