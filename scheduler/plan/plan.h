@@ -2,8 +2,9 @@
 // sorted keys); bound to model and machine. Every plan made or loaded passes check().
 //
 // What is counted per device: a unit's weights as the device holds them (a copy that several units share, such as a
-// tied embedding and head, once), its state for all sessions at the context, and once per device used: scratch for the
-// largest unit there, and rows and logits that come and go, of the largest step (logits: one row per session).
+// tied embedding and head, once), its state for all sessions at the context and what they keep of it, and once per
+// device used: scratch for the largest unit there, and rows and logits that come and go, of the largest step (logits:
+// one row per session).
 #pragma once
 #include <functional>
 #include <optional>
@@ -23,6 +24,7 @@ struct Unit {
   hal::Segment segment;     // constants need no data
   hal::Bytes state = 0;     // of one session at the context, in bytes
   hal::Bytes zeros = 0;     // what state takes besides those of the sessions: the slot that every session starts from
+  hal::Bytes kept = 0;      // of one session besides its state: checkpoints and what serves to go back
 };
 
 // latency: one session's next token. throughput: a token for every session, in one step of all or in steps of several

@@ -42,8 +42,8 @@ hal::Result<Acceptance> acceptance_from(std::string_view text);
 
 // How the target's recurrent state comes back. A KV cache is cut, which is free; a target without recurrent state needs
 // none of these.
-//   slots   kept in a slot of its own before the round, and the rows that were right are fed again: Executor::mark and
-//           rollback
+//   slots   kept in a slot of its own before the round, and the rows that were right are fed again: checkpoint and
+//           rollback of Executor
 //   rows    kept after every row: nothing to do
 //   host    as slots, but the state is copied to the host before every round, and back
 enum class Rollback : std::uint8_t { slots, rows, host };

@@ -48,17 +48,7 @@ Result<std::unique_ptr<Executor>> Executor::open(models::Model model, std::vecto
 }
 
 Result<std::unique_ptr<Sequence>> Executor::create_sequence() {
-  std::int32_t slot = slots_.take();
-  std::unique_ptr<Sequence> sequence(new Sequence(*this, next_sequence_++, slot));  // gives the slot back if it fails
-  for (auto& stage : stages_) HAL_CHECK(stage->reserve_slots(slots_.end()));
-  return sequence;
-}
-
-void Executor::forget(const Sequence& sequence) {
-  for (auto& stage : stages_) stage->forget(sequence.id_);
-  slots_.give_back(sequence.slot_);
-  if (sequence.mark_ && sequence.mark_->slot > 0 && sequence.mark_->slot != sequence.slot_)
-    slots_.give_back(sequence.mark_->slot);
+  return std::unique_ptr<Sequence>(new Sequence(*this, next_sequence_++));
 }
 
 Status check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocab) {
@@ -114,13 +104,14 @@ Status Executor::replay_stale(std::span<const StepItem> items) {
   return ok();
 }
 
-StepTables Executor::tables_of(std::span<const StepItem> items) {
+StepTables Executor::begin_step(std::span<const StepItem> items) {
   StepTables tables;
   for (const StepItem& item : items) {
-    const Sequence& s = *item.sequence;
+    Sequence& s = *item.sequence;
+    s.next_slot_ = slots_.shared(s.state_slot_) ? slots_.take() : s.state_slot_;
     const auto past = static_cast<std::int32_t>(s.log_.size()), row = static_cast<std::int32_t>(tables.tokens.size());
     const auto n = static_cast<std::int32_t>(item.tokens.size());
-    tables.sequences.push_back({s.id_, {row, n, s.state_slot_, s.slot_, past}});
+    tables.sequences.push_back({s.id_, {row, n, s.state_slot_, s.next_slot_, past}});
     tables.tokens.insert(tables.tokens.end(), item.tokens.begin(), item.tokens.end());
     for (std::int32_t i = 0; i < n; ++i) {
       tables.positions.push_back(past + i);
@@ -147,18 +138,18 @@ Result<StepResult> Executor::read_logits(std::span<const StepItem> items, const 
 void Executor::end_step(std::span<const StepItem> items, bool done) {
   for (const StepItem& item : items) {
     Sequence& s = *item.sequence;
-    if (!done) {
+    if (s.next_slot_ != s.state_slot_) slots_.give_back(s.state_slot_);
+    s.state_slot_ = s.next_slot_;
+    if (done)
+      s.log_.insert(s.log_.end(), item.tokens.begin(), item.tokens.end());
+    else
       s.stale_ = true;
-      continue;
-    }
-    s.log_.insert(s.log_.end(), item.tokens.begin(), item.tokens.end());
-    s.state_slot_ = s.slot_;
   }
 }
 
 Result<StepResult> Executor::run(std::span<const StepItem> items) {
   const auto begin = std::chrono::steady_clock::now();
-  const StepTables tables = tables_of(items);
+  const StepTables tables = begin_step(items);
   Point point = last_step_;
   auto attempt = [&]() -> Result<StepResult> {
     std::optional<Slice> hidden;
@@ -195,19 +186,6 @@ Status Executor::report_routing(std::int64_t rows) const {
   return ok();
 }
 
-Status Executor::replay(Sequence& sequence) {
-  std::vector<std::int32_t> log = std::move(sequence.log_);
-  sequence.log_.clear();
-  sequence.state_slot_ = 0;
-  sequence.stale_ = false;
-  Result<std::vector<float>> fed =
-      log.empty() ? Result<std::vector<float>>(std::vector<float>{}) : feed(sequence, log, WantLogits::none);
-  if (fed) return ok();
-  sequence.log_ = std::move(log);
-  sequence.stale_ = true;
-  return fed.error();
-}
-
 Result<std::vector<float>> Executor::feed(Sequence& sequence, std::span<const std::int32_t> tokens, WantLogits logits) {
   std::vector<float> all;
   if (!tokens.empty()) HAL_CHECK(check(StepItem{&sequence, tokens, logits}));  // before a part of it has run
@@ -220,28 +198,6 @@ Result<std::vector<float>> Executor::feed(Sequence& sequence, std::span<const st
     all.insert(all.end(), result.logits[0].begin(), result.logits[0].end());
   }
   return all;
-}
-
-Status Executor::mark(Sequence& sequence) {
-  if (sequence.stale_) HAL_CHECK(replay(sequence));
-  if (sequence.mark_ && sequence.mark_->slot > 0 && sequence.mark_->slot != sequence.state_slot_)
-    slots_.give_back(sequence.mark_->slot);
-  sequence.mark_ = Sequence::Mark{sequence.state_slot_, sequence.log_.size()};
-  if (sequence.state_slot_ == sequence.slot_) {  // the next step must leave its state elsewhere
-    sequence.slot_ = slots_.take();
-    for (auto& stage : stages_) HAL_CHECK(stage->reserve_slots(slots_.end()));
-  }
-  return ok();
-}
-
-Status Executor::rollback(Sequence& sequence) {
-  if (!sequence.mark_)
-    return Error{Code::invalid_argument, "rollback: sequence " + std::to_string(sequence.id_) + " has no mark"};
-  sequence.state_slot_ = sequence.mark_->slot;
-  sequence.log_.resize(sequence.mark_->length);
-  sequence.stale_ = false;
-  for (auto& stage : stages_) stage->truncate(sequence.id_, static_cast<std::int64_t>(sequence.mark_->length));
-  return ok();
 }
 
 Result<SequenceState> Executor::save(const Sequence& sequence) const {
@@ -269,11 +225,11 @@ Result<std::unique_ptr<Sequence>> Executor::restore(const SequenceState& state) 
                                              std::to_string(options_.context)};
   HAL_TRY(auto sequence, create_sequence());
   if (state.log.empty()) return sequence;
+  sequence->state_slot_ = slots_.take();
   for (auto& stage : stages_)
-    HAL_CHECK(
-        stage->restore(sequence->id_, sequence->slot_, static_cast<std::int64_t>(state.log.size()), state.layers));
+    HAL_CHECK(stage->restore(sequence->id_, sequence->state_slot_, static_cast<std::int64_t>(state.log.size()),
+                             state.layers));
   sequence->log_ = state.log;
-  sequence->state_slot_ = sequence->slot_;
   return sequence;
 }
 
@@ -322,6 +278,15 @@ std::vector<DeviceReport> Executor::device_report() const {
     r->io += experts->io(true);
   }
   return all;
+}
+
+StateUse Executor::state_use() const {
+  StateUse use{slots_.used(), 0, 0};
+  for (const auto& stage : stages_) {
+    use.pages += stage->pages_used();
+    use.bytes += stage->used_bytes(use.slots);
+  }
+  return use;
 }
 
 std::int32_t greedy(std::span<const float> logits) {

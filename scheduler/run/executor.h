@@ -3,6 +3,9 @@
 //   step()      any mix of sequences and row counts in one pass over all stages: prefill chunks and decode rows together
 //   A sequence's token log is the truth and device state a cache: tokens enter the log only after their step is done on every
 //   stage; when a step fails, the sequence is marked stale and is replayed from its log before it runs again.
+//   rollback() cuts the log back. KV caches are cut with it; recurrent state cannot be, so it returns to a state that was
+//   kept (checkpoint) or is made again from one. A kept state costs no copy: steps leave a state alone that has another
+//   user (a checkpoint, a fork), and write theirs to a slot of their own.
 // One thread at a time.
 #pragma once
 #include "scheduler/run/stage.h"
@@ -26,16 +29,16 @@ class Sequence {
 
  private:
   friend class Executor;
-  Sequence(Executor& executor, std::uint64_t id, std::int32_t slot) : executor_(executor), id_(id), slot_(slot) {}
-  struct Mark {
-    std::int32_t slot;  // -1: the start
-    std::size_t length;
+  Sequence(Executor& executor, std::uint64_t id) : executor_(executor), id_(id) {}
+  struct Checkpoint {  // has a share in its slot
+    std::int32_t slot = 0;
+    std::size_t length = 0;
   };
   Executor& executor_;
   std::uint64_t id_;
-  std::int32_t slot_;            // where the next step leaves its state
-  std::optional<Mark> mark_;     // a snapshot: state of an earlier length, left untouched in its own slot
-  std::int32_t state_slot_ = 0;  // where the state of log() lies; 0: nothing ran yet
+  std::int32_t state_slot_ = 0;          // has a share in it: where the state of log() lies; 0: nothing ran yet
+  std::int32_t next_slot_ = 0;           // where the step under way leaves its state
+  std::vector<Checkpoint> checkpoints_;  // by length
   std::vector<std::int32_t> log_;
   bool stale_ = false;  // device state does not match log_: replay first
 };
@@ -60,6 +63,26 @@ struct SequenceState {
   hal::DType kv = hal::DType::f32;
   std::vector<std::int32_t> log;
   std::map<std::int64_t, LayerState> layers;
+};
+
+// How a sequence came back to an earlier length, the cheapest way there was.
+//   none        it was there
+//   cut         nothing but KV caches had to be cut
+//   checkpoint  and the state of that very length was kept: it is used again, no device works
+//   replay      and the tokens since the last kept state before it ran again
+enum class RollbackHow : std::uint8_t { none, cut, checkpoint, replay };
+const char* to_string(RollbackHow how);
+struct RollbackReport {
+  RollbackHow how = RollbackHow::none;
+  std::int64_t tokens = 0;  // that ran again
+  double seconds = 0;       // wall clock
+};
+
+// What sequences use of the state that an executor has taken.
+struct StateUse {
+  std::int64_t slots = 0, pages = 0;  // pages: of all stages
+  hal::Bytes bytes = 0;
+  bool operator==(const StateUse&) const = default;
 };
 
 struct StageReport {
@@ -96,9 +119,16 @@ class Executor {
   // before the first of them.
   hal::Result<std::vector<float>> feed(Sequence& sequence, std::span<const std::int32_t> tokens, WantLogits logits);
 
-  // mark: from now on the state of the present length is kept untouched; rollback returns to it by switching slots.
-  hal::Status mark(Sequence& sequence);
-  hal::Status rollback(Sequence& sequence);
+  // The state of the present length is kept from now on, without a copy. Beyond options.checkpoints of a sequence the
+  // oldest is dropped, and so are those of tokens that are rolled back. invalid_argument: this executor keeps none.
+  hal::Status checkpoint(Sequence& sequence);
+  // The last `tokens` leave the log. What runs after is what would have run had they never been there: bit for bit
+  // where nothing had to be replayed in other portions than it first ran in. invalid_argument: the log is shorter. Any
+  // other error: the log is cut, and the sequence stale.
+  hal::Result<RollbackReport> rollback(Sequence& sequence, std::int64_t tokens);
+  // A second sequence with the same log and checkpoints, without a copy: both read the same state and the same pages,
+  // and each writes its own. The last page, partly filled, is copied on the device by the first step of one of them.
+  hal::Result<std::unique_ptr<Sequence>> fork(Sequence& sequence);
 
   hal::Result<SequenceState> save(const Sequence& sequence) const;
   // A new sequence with that state. invalid_argument: another model, another KV type, or too long for this executor's
@@ -109,6 +139,7 @@ class Executor {
   const ExecutorOptions& options() const { return options_; }
   std::vector<StageReport> report() const;
   std::vector<DeviceReport> device_report() const;  // in the order of their first stages
+  StateUse state_use() const;
   std::uint64_t steps() const { return steps_; }
 
  private:
@@ -118,13 +149,18 @@ class Executor {
   hal::Status check(const StepItem& item) const;
   hal::Status check(std::span<const StepItem> items) const;
   hal::Status replay(Sequence& sequence);
+  hal::Status run_again(Sequence& sequence, std::vector<std::int32_t> log);
+  hal::Status go_back(Sequence& sequence, std::size_t length, RollbackReport& report);
+  void cut(Sequence& sequence, std::size_t length);
+  void use_slot(Sequence& sequence, std::int32_t slot);
+  bool recurrent() const;
   hal::Status replay_stale(std::span<const StepItem> items);
   hal::Result<StepResult> run(std::span<const StepItem> items);
-  static StepTables tables_of(std::span<const StepItem> items);
+  StepTables begin_step(std::span<const StepItem> items);  // end_step() follows, whatever happens
   hal::Result<StepResult> read_logits(std::span<const StepItem> items, const hal::Slice& logits) const;
-  static void end_step(std::span<const StepItem> items, bool done);  // into the logs, or stale
+  void end_step(std::span<const StepItem> items, bool done);  // into the logs, or stale
   hal::Status report_routing(std::int64_t rows) const;
-  void forget(const Sequence& sequence);
+  void forget(Sequence& sequence);
 
   models::Model model_;
   ExecutorOptions options_;

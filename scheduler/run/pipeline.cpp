@@ -27,7 +27,7 @@ Result<PipelineResult> Pipeline::run(Executor& executor, std::vector<GroupStep> 
     if (!failed) p.serve(next);
   }
   if (failed) {
-    for (const Group& g : p.groups_) Executor::end_step(g.step, false);
+    for (const Group& g : p.groups_) executor.end_step(g.step, false);
     return *failed;
   }
   for (const Group& g : p.groups_) p.result_.groups.push_back({g.done, g.error});
@@ -128,7 +128,7 @@ void Pipeline::serve(const NextStep& next) {
 bool Pipeline::advance(std::size_t n, const NextStep& next) {
   Group& g = groups_[n];
   Result<StepResult> result = g.error ? *g.error : executor_.read_logits(g.step, *g.rows);
-  Executor::end_step(g.step, result.has_value());
+  executor_.end_step(g.step, result.has_value());
   if (!result) {
     g.error = result.error();
     return false;
@@ -156,7 +156,7 @@ Status Pipeline::admit(const Group& g) const {
 }
 
 void Pipeline::start(Group& g) {
-  g.tables = Executor::tables_of(g.step);
+  g.tables = executor_.begin_step(g.step);
   g.rows.reset();
   g.begin = std::chrono::steady_clock::now();
 }

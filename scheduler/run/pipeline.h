@@ -66,7 +66,7 @@ class Pipeline {
 
   explicit Pipeline(Executor& executor) : executor_(executor) {}
   hal::Status admit(const Group& group) const;
-  static void start(Group& group);
+  void start(Group& group);
   hal::Status open(std::vector<GroupStep> first);
   void work(std::size_t device);
   hal::Status job(std::size_t stage, std::size_t group);

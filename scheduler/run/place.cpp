@@ -10,9 +10,11 @@ std::vector<Unit> units_of(const models::Model& model, const StageOptions& optio
   shape.routing = false;
   const std::int64_t tokens = shape.pages_per_sequence * shape.page_size;  // whole pages
   for (std::int64_t u = 0; u < models::unit_count(model); ++u) {
+    const Bytes recurrent = models::state_bytes(model, u, 0, options.kv);
     units.push_back({models::unit_name(model, u), models::unit_kind(model, u), models::part_of(model, u).layer,
                      models::build_segment(model, u, u + 1, shape).segment,
-                     models::state_bytes(model, u, tokens, options.kv), models::state_bytes(model, u, 0, options.kv)});
+                     models::state_bytes(model, u, tokens, options.kv), recurrent,
+                     recurrent * static_cast<Bytes>(kept_states(options))});
   }
   return units;
 }

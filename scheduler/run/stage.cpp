@@ -11,10 +11,6 @@ using namespace hal;
 using models::Binding;
 using Role = models::Binding::Role;
 
-constexpr std::int64_t first_slots = 4, first_pages = 8;
-
-bool is_page(Role role) { return role == Role::k_pages || role == Role::v_pages; }
-
 Bytes round_up(Bytes n, Bytes to) { return (n + to - 1) / to * to; }
 
 // "device vulkan:0 declines 2 of 40 ops: layer 3 (mamba) gemm@1: f16 [..]: why; ..."
@@ -34,6 +30,8 @@ Error declined(const Device& device, const Segment& segment, const Claim& claim)
 }
 
 }  // namespace
+
+std::int64_t kept_states(const StageOptions& options) { return options.checkpoints; }
 
 models::StepShape step_shape(const StageOptions& options) {
   models::StepShape s;
@@ -104,14 +102,9 @@ Status Stage::open() {
   for (std::size_t i = 0; i < built.states.size(); ++i) {
     const Tensor& t = built.segment.values[built.segment.states[i]];
     StateBuffer s{built.states[i], max_bytes(t) / static_cast<Bytes>(t.shape[0].max), 0, nullptr};
-    has_pages_ = has_pages_ || is_page(s.binding.role);
     states_.push_back(s);
   }
-  if (options_.sessions == 0) return reserve_slots(first_slots);
-  HAL_CHECK(reserve_slots(options_.sessions + 1));
-  for (StateBuffer& s : states_)
-    if (is_page(s.binding.role)) HAL_CHECK(grow(s, options_.sessions * step_shape(options_).pages_per_sequence));
-  return ok();
+  return reserve_first();
 }
 
 Status Stage::reserve_lanes(std::size_t lanes) {
@@ -139,57 +132,6 @@ Result<Stage::Compiled*> Stage::compiled(std::int64_t rows, std::int64_t logits)
   HAL_TRY(made.program, device().compile(made.plan.segment, {}));
   HAL_CHECK(shared_->reserve(shared_->scratch, made.program->scratch(), Memory::device, "scratch"));
   return &(programs_[{rows, logits}] = std::move(made));
-}
-
-Status Stage::grow(StateBuffer& state, std::int64_t count) {
-  if (count <= state.count) return ok();
-  const std::int64_t now = std::max(count, state.count * 2);
-  HAL_TRY(BufferRef bigger, device().allocate({state.unit * static_cast<Bytes>(now), Memory::device, "state"}));
-  std::vector<Command> commands;
-  if (state.buffer) {
-    Bytes old = state.unit * static_cast<Bytes>(state.count);
-    commands.push_back(Copy{{state.buffer, 0, old}, {bigger, 0, old}});
-  } else {
-    commands.push_back(Fill{{bigger, 0, state.unit}, 0});  // slot 0 holds zeros for good
-  }
-  HAL_TRY(TimelineRef done, device().create_timeline(0));
-  HAL_CHECK(shared_->queue->submit({{}, commands, {{done, 1}}}));
-  HAL_CHECK(done->wait(1, std::chrono::nanoseconds::max()));
-  state.buffer = std::move(bigger);
-  state.count = now;
-  return ok();
-}
-
-Status Stage::reserve_slots(std::int64_t slots) {
-  for (StateBuffer& s : states_)
-    if (!is_page(s.binding.role)) HAL_CHECK(grow(s, slots));
-  slots_ = std::max(slots_, slots);
-  return ok();
-}
-
-Status Stage::reserve_pages(std::uint64_t sequence, std::int64_t tokens) {
-  if (!has_pages_) return ok();
-  auto& mine = pages_[sequence];
-  while (static_cast<std::int64_t>(mine.size()) * options_.page_size < tokens) mine.push_back(page_pool_.take());
-  for (StateBuffer& s : states_)
-    if (is_page(s.binding.role))
-      HAL_CHECK(grow(
-          s, fixed_ || options_.sessions ? page_pool_.end() : std::max<std::int64_t>(page_pool_.end(), first_pages)));
-  return ok();
-}
-
-void Stage::truncate(std::uint64_t sequence, std::int64_t tokens) {
-  auto found = pages_.find(sequence);
-  if (found == pages_.end()) return;
-  while (!found->second.empty() && static_cast<std::int64_t>(found->second.size() - 1) * options_.page_size >= tokens) {
-    page_pool_.give_back(found->second.back());
-    found->second.pop_back();
-  }
-}
-
-void Stage::forget(std::uint64_t sequence) {
-  truncate(sequence, 0);
-  pages_.erase(sequence);
 }
 
 // Small tables of one step: bump-allocated from one host-visible buffer, reused by the lane's next step.
@@ -276,7 +218,8 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
   Lane& lane = lanes_[lane_number];
   BufferRef &in = shared_->rows_in, &out = shared_->rows_out[lane_number], &logits = lane.logits;
   const auto rows = static_cast<std::int64_t>(step.tokens.size());
-  for (const StepSequence& s : step.sequences) HAL_CHECK(reserve_pages(s.sequence, s.table.past + s.table.rows));
+  std::vector<Command> commands;
+  HAL_CHECK(reserve_state(step, commands));
 
   std::vector<Piece> pieces;
   if (!fixed_) {
@@ -311,7 +254,6 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
   else
     HAL_CHECK(shared_->reserve(logits, logit_bytes * std::max<Bytes>(wanted, 1), Memory::readback, "logits"));
 
-  std::vector<Command> commands;
   if (!fixed_) {
     if (hidden) commands.push_back(Copy{*hidden, {in, 0, hidden->size()}});
     HAL_CHECK(append_run(lane, commands, step, pieces[0], {in, 0, row_bytes * static_cast<Bytes>(rows)},
@@ -350,80 +292,11 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
   return Point{lane.timeline, lane.submitted};
 }
 
-const Stage::StateBuffer& Stage::state_of(Role role, std::int64_t layer) const {
-  return *std::find_if(states_.begin(), states_.end(),
-                       [&](const StateBuffer& s) { return s.binding.role == role && s.binding.layer == layer; });
-}
-
-Status Stage::save(std::uint64_t sequence, std::int32_t slot, std::int64_t past,
-                   std::map<std::int64_t, LayerState>& layers) const {
-  for (const StateBuffer& s : states_) {
-    LayerState& l = layers[s.binding.layer];
-    if (!is_page(s.binding.role)) {
-      auto& to = s.binding.role == Role::conv_window ? l.conv_window : l.ssm_state;
-      to.resize(s.unit);
-      HAL_CHECK(s.buffer->read(s.unit * static_cast<Bytes>(slot), to));
-      continue;
-    }
-    auto& to = s.binding.role == Role::k_pages ? l.k : l.v;
-    const Bytes row = s.unit / static_cast<Bytes>(options_.page_size);
-    to.resize(row * static_cast<Bytes>(past));
-    const auto pages = pages_.find(sequence);
-    for (std::int64_t done = 0; done < past; done += options_.page_size) {
-      const std::int64_t n = std::min(options_.page_size, past - done);
-      const auto page = static_cast<Bytes>(pages->second[static_cast<std::size_t>(done / options_.page_size)]);
-      HAL_CHECK(s.buffer->read(page * s.unit,
-                               std::span(to).subspan(row * static_cast<Bytes>(done), row * static_cast<Bytes>(n))));
-    }
-  }
-  return ok();
-}
-
-Status Stage::restore(std::uint64_t sequence, std::int32_t slot, std::int64_t past,
-                      const std::map<std::int64_t, LayerState>& layers) {
-  HAL_CHECK(reserve_slots(slot + 1));
-  HAL_CHECK(reserve_pages(sequence, past));
-  for (const StateBuffer& s : states_) {
-    auto found = layers.find(s.binding.layer);
-    if (found == layers.end())
-      return Error{Code::invalid_argument, "sequence state has nothing for layer " + std::to_string(s.binding.layer)};
-    const LayerState& l = found->second;
-    auto wrong = [&](const char* what, std::size_t have, Bytes need) {
-      return Error{Code::invalid_argument, std::string("sequence state of layer ") + std::to_string(s.binding.layer) +
-                                               ": " + what + " has " + std::to_string(have) + " bytes, needs " +
-                                               std::to_string(need)};
-    };
-    if (!is_page(s.binding.role)) {
-      const auto& from = s.binding.role == Role::conv_window ? l.conv_window : l.ssm_state;
-      if (from.size() != s.unit) return wrong("recurrent state", from.size(), s.unit);
-      HAL_CHECK(s.buffer->write(s.unit * static_cast<Bytes>(slot), from));
-      continue;
-    }
-    const auto& from = s.binding.role == Role::k_pages ? l.k : l.v;
-    const Bytes row = s.unit / static_cast<Bytes>(options_.page_size);
-    if (from.size() != row * static_cast<Bytes>(past))
-      return wrong("KV cache", from.size(), row * static_cast<Bytes>(past));
-    for (std::int64_t done = 0; done < past; done += options_.page_size) {
-      const std::int64_t n = std::min(options_.page_size, past - done);
-      const auto page = static_cast<Bytes>(pages_[sequence][static_cast<std::size_t>(done / options_.page_size)]);
-      HAL_CHECK(s.buffer->write(page * s.unit,
-                                std::span(from).subspan(row * static_cast<Bytes>(done), row * static_cast<Bytes>(n))));
-    }
-  }
-  return ok();
-}
-
 Bytes Stage::resident() const {
   if (experts_) return experts_->resident(false);
   Bytes most = 0;  // programs of one stage share their packed weights
   for (const auto& [dims, c] : programs_) most = std::max(most, c.program->resident());
   return most;
-}
-
-Bytes Stage::state_bytes() const {
-  Bytes sum = 0;
-  for (const StateBuffer& s : states_) sum += s.buffer ? s.buffer->bytes() : 0;
-  return sum;
 }
 
 Bytes Stage::io_bytes() const {

@@ -23,6 +23,7 @@ struct StageOptions {
   hal::DType kv = hal::DType::f32;
   kernels::Activations activations = kernels::Activations::exact;
   std::int64_t page_size = 64;
+  std::int64_t checkpoints = 0;  // of each sequence, at most; memory for them is taken as it is for sessions
   bool want_spans = false;
   // Called after each step with the experts its tokens chose; replays of a sequence are steps too. Empty: costs
   // nothing.
@@ -33,6 +34,9 @@ struct StageOptions {
 // Where units [first, last) are one feed-forward part whose experts are shared, and so a stage of its own; else null.
 const ExpertPlacement* shared_experts(const StageOptions& options, const models::Model& model, std::int64_t first,
                                       std::int64_t last);
+
+// States of a sequence that are kept besides its present one, at most.
+std::int64_t kept_states(const StageOptions& options);
 
 // The open shape of a step within these limits: what stages compile and plans are made for.
 models::StepShape step_shape(const StageOptions& options);
@@ -78,9 +82,11 @@ class Stage {
   hal::Status read_routing(StepRouting& to) const { return experts_ ? experts_->read_routing(to) : routing_.read(to); }
   const SharedExperts* experts() const { return experts_.get(); }  // shared with another device; null: all is here
 
-  hal::Status reserve_slots(std::int64_t slots);
   void forget(std::uint64_t sequence);  // gives its pages back
   void truncate(std::uint64_t sequence, std::int64_t tokens);
+  // `copy` has the pages of `sequence` too. Whoever writes to one of them first gets a page of its own, copied on the
+  // device by that step; those that are full are never written again, and stay shared.
+  void fork(std::uint64_t sequence, std::uint64_t copy);
 
   hal::Status save(std::uint64_t sequence, std::int32_t slot, std::int64_t past,
                    std::map<std::int64_t, LayerState>& layers) const;
@@ -93,8 +99,11 @@ class Stage {
   std::int64_t last() const { return last_; }
   hal::Bytes resident() const;                                       // weights the programs hold, shared copies once
   const std::vector<hal::Holding>& holds() const { return holds_; }  // of these, as said before compiling
-  hal::Bytes state_bytes() const;                                    // slots and pages
-  hal::Bytes io_bytes() const;                                       // step tables and logits of all lanes
+  bool recurrent() const;                           // has state that cannot be cut back as a KV cache can
+  hal::Bytes state_bytes() const;                   // slots and pages
+  hal::Bytes used_bytes(std::int64_t slots) const;  // of these, with so many slots in use
+  std::int64_t pages_used() const { return page_pool_.used(); }
+  hal::Bytes io_bytes() const;  // step tables and logits of all lanes
   bool fixed_shapes() const { return fixed_; }
 
  private:
@@ -107,6 +116,9 @@ class Stage {
     hal::Bytes unit = 0;  // bytes of one slot or page
     std::int64_t count = 0;
     hal::BufferRef buffer;
+    bool paged() const {
+      return binding.role == models::Binding::Role::k_pages || binding.role == models::Binding::Role::v_pages;
+    }
   };
   struct Piece {  // rows of one run of the program
     std::int64_t row = 0, rows = 0, bucket = 0, sequence = -1;
@@ -128,17 +140,20 @@ class Stage {
   hal::Result<hal::Point> submit_shared(std::int64_t rows, const hal::Slice& hidden, const hal::Point& after);
   hal::Result<Compiled*> compiled(std::int64_t rows, std::int64_t logits);  // fixed shapes: one per bucket
   hal::Status grow(StateBuffer& state, std::int64_t count);
+  bool paged() const;
+  hal::Status reserve_first();
+  hal::Status reserve_slots(std::int64_t slots);
   hal::Status reserve_pages(std::uint64_t sequence, std::int64_t tokens);
+  hal::Status reserve_state(const StepTables& step, std::vector<hal::Command>& commands);
   hal::Result<hal::Slice> upload(Lane& lane, const void* data, std::size_t bytes);
   hal::Status append_run(Lane& lane, std::vector<hal::Command>& commands, const StepTables& step, const Piece& piece,
                          const hal::Slice& in, const hal::Slice& out, const hal::Slice& logits);
-  const StateBuffer& state_of(models::Binding::Role role, std::int64_t layer) const;
 
   std::shared_ptr<SharedDevice> shared_;
   const models::Model& model_;
   std::int64_t first_, last_;
   StageOptions options_;
-  bool fixed_ = false, has_head_ = false, has_pages_ = false;
+  bool fixed_ = false, has_head_ = false;
   std::map<std::pair<std::int64_t, std::int64_t>, Compiled> programs_;  // by (rows, logits); {0, 0}: open dims
   std::vector<StateBuffer> states_;
   std::vector<hal::Holding> holds_;
@@ -147,7 +162,6 @@ class Stage {
   std::unique_ptr<SharedExperts> experts_;
   NumberPool page_pool_{0};
   std::map<std::uint64_t, std::vector<std::int32_t>> pages_;  // of each sequence, in order
-  std::int64_t slots_ = 0;
 };
 
 }  // namespace switchyard::scheduler

@@ -1,4 +1,4 @@
-// The executor on small whole models: mixed steps, rollback, moves, fixed shapes, bounds; against the goldens.
+// The executor on small whole models: mixed steps, moves, fixed shapes, bounds; against the goldens.
 #include "scheduler/run/executor.h"
 
 #include "tests/support/devices.h"
@@ -109,22 +109,6 @@ TEST_P(OnFound, MixedStepsAreBitEqualToLoneOnes) {
   EXPECT_EQ(got_b, want_b1);
 }
 
-TEST(Executor, RollbackSwitchesSlotsAndIsExact) {
-  auto executor = open_engine("moe-hybrid-f32", {open_device("cpu:0")});
-  auto g = golden("moe-hybrid-f32");
-  auto tokens = g.tokens(64);
-  auto sequence = sequence_of(*executor);
-  feed(*executor, *sequence, std::span(tokens).first(20), WantLogits::none);
-  ASSERT_TRUE(executor->mark(*sequence));
-  auto want = feed(*executor, *sequence, std::span(tokens).subspan(20, 5), WantLogits::all);
-  feed(*executor, *sequence, std::vector<std::int32_t>{9, 8, 7, 6}, WantLogits::none);
-  ASSERT_TRUE(executor->rollback(*sequence));
-  EXPECT_EQ(sequence->log().size(), 20u);
-  EXPECT_EQ(feed(*executor, *sequence, std::span(tokens).subspan(20, 5), WantLogits::all), want);
-  ASSERT_TRUE(executor->rollback(*sequence));
-  EXPECT_EQ(feed(*executor, *sequence, std::span(tokens).subspan(20, 5), WantLogits::all), want);
-}
-
 TEST(Executor, ASessionMovesBetweenDevicesMidStream) {
   auto g = golden("moe-hybrid-f32");
   std::vector<std::unique_ptr<Executor>> executors;
@@ -188,7 +172,9 @@ TEST(Executor, RefusesWhatMakesNoSenseAndLosesNothing) {
   EXPECT_FALSE(executor->feed(*sequence, longer, WantLogits::none));
   StepItem twice[] = {{sequence.get(), std::span(longer).first(1)}, {sequence.get(), std::span(longer).first(1)}};
   EXPECT_FALSE(executor->step(twice));
-  EXPECT_FALSE(executor->rollback(*sequence));
+  EXPECT_FALSE(executor->rollback(*sequence, 4));
+  EXPECT_FALSE(executor->rollback(*sequence, -1));
+  EXPECT_FALSE(executor->checkpoint(*sequence)) << "opened without";
   auto again = sequence_of(*executor);
   std::vector<std::int32_t> log = sequence->log(), tail{7};
   EXPECT_EQ(log.size(), 3u);

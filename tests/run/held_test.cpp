@@ -35,6 +35,7 @@ struct Bench {
 struct Case {
   std::string device, other;  // other: every third layer goes there; empty: one device
   hal::DType weights;
+  std::int64_t checkpoints = 0;
 };
 
 struct Held : testing::TestWithParam<Case> {};
@@ -49,6 +50,7 @@ TEST_P(Held, AsCounted) {
   scheduler::ExecutorOptions options;
   options.context = 2000;  // no whole number of pages
   options.max_rows = 16;
+  options.checkpoints = c.checkpoints;
   options.activations = kernels::Activations::rounded;
 
   Bench bench;
@@ -81,7 +83,11 @@ TEST_P(Held, AsCounted) {
   std::vector<scheduler::StepItem> together;
   const std::int32_t token = 1;
   for (auto& sequence : conversations) together.push_back({sequence.get(), {&token, 1}});
-  ASSERT_TRUE((*executor)->step(together));
+  for (std::int64_t round = 0; round <= c.checkpoints; ++round) {
+    ASSERT_TRUE((*executor)->step(together));
+    if (c.checkpoints == 0) break;
+    for (auto& sequence : conversations) ASSERT_TRUE((*executor)->checkpoint(*sequence));
+  }
 
   const std::vector<DeviceReport> full = (*executor)->device_report();
   ASSERT_EQ(full.size(), bench.devices.size());
@@ -164,11 +170,13 @@ std::vector<Case> cases() {
     if (id != "cpu:0") all.push_back({"cpu:0", id, hal::DType::q8_0});
   }
   for (hal::DType weights : {hal::DType::q4_k, hal::DType::bf16}) all.push_back({"cpu:0", "", weights});
+  all.push_back({"sim:kernel", "", hal::DType::q8_0, 3});
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Found, Held, testing::ValuesIn(cases()), [](const auto& i) {
-  return test::as_name(i.param.device + "_" + i.param.other + "_" + hal::to_string(i.param.weights));
+  return test::as_name(i.param.device + "_" + i.param.other + "_" + hal::to_string(i.param.weights) +
+                       (i.param.checkpoints ? "_checkpoints" : ""));
 });
 
 }  // namespace
