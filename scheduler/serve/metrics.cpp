@@ -169,7 +169,7 @@ void Metrics::step(std::string_view device, double seconds, double predicted_sec
   observe(metric::step_ratio, {device}, seconds / predicted_seconds);
 }
 
-void Metrics::event(std::string_view kind, std::string subject, std::string text) {
+void Metrics::event(std::string_view kind, std::string_view subject, std::string_view text) {
   add(metric::events, {kind});
   std::lock_guard lock(mutex_);
   events_.push_back({options_.now(), utf8(kind), utf8(subject), utf8(text)});
@@ -184,24 +184,29 @@ std::vector<MetricEvent> Metrics::recent() const {
 std::string Metrics::prometheus() const {
   std::lock_guard lock(mutex_);
   std::string text;
+  const auto line = [&](std::initializer_list<std::string_view> parts) {
+    for (std::string_view part : parts) text += part;
+    text += '\n';
+  };
   for (const auto& [name, family] : families_) {
     const Metric& m = family.metric;
     if (family.series.empty()) continue;
-    text += "# HELP " + name + " " + escaped(m.help, false) + "\n# TYPE " + name + " " + to_string(m.type) + "\n";
+    line({"# HELP ", name, " ", escaped(m.help, false)});
+    line({"# TYPE ", name, " ", to_string(m.type)});
     for (const auto& [values, series] : family.series) {
       const std::string labels = braces(m, values, "");
       if (m.type != Type::histogram) {
-        text += name + labels + " " + number(series.value) + "\n";
+        line({name, labels, " ", number(series.value)});
         continue;
       }
       std::uint64_t below = 0;
       for (std::size_t i = 0; i < series.counts.size(); ++i) {
         below += series.counts[i];
         const std::string le = i < m.buckets.size() ? number(m.buckets[i]) : "+Inf";
-        text += name + "_bucket" + braces(m, values, le) + " " + std::to_string(below) + "\n";
+        line({name, "_bucket", braces(m, values, le), " ", std::to_string(below)});
       }
-      text += name + "_sum" + labels + " " + number(series.value) + "\n";
-      text += name + "_count" + labels + " " + std::to_string(below) + "\n";
+      line({name, "_sum", labels, " ", number(series.value)});
+      line({name, "_count", labels, " ", std::to_string(below)});
     }
   }
   return text;

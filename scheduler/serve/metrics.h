@@ -108,7 +108,7 @@ class Metrics {
   void observe(const Metric& histogram, Labels labels, double value);
   // A step of a device: steps, its seconds and, where it was predicted (above 0), how that compares.
   void step(std::string_view device, double seconds, double predicted_seconds);
-  void event(std::string_view kind, std::string subject, std::string text);  // counted too
+  void event(std::string_view kind, std::string_view subject, std::string_view text);  // counted too
 
   std::vector<MetricEvent> recent() const;  // oldest first
   std::string prometheus() const;
