@@ -286,7 +286,7 @@ double chi_square(const std::map<std::int32_t, int>& counts, const Exact& e, int
 
 TEST(Sampling, DrawsByProbability) {
   const std::vector<float> logits{0.5f, 2, 1, 1, -1, 1.5f, 0, -inf, 0.25f};
-  constexpr int n = 100000;
+  constexpr int n = 30000;
   const std::vector<std::int32_t> zeros(n);  // only its size matters
   const Sampling rows[] = {{.temperature = 1},
                            {.temperature = 0.6, .top_k = 4},
