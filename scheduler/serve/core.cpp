@@ -20,6 +20,10 @@ Error closed(const Conversation& c) {
   return {Code::invalid_argument, "session " + std::to_string(c.id) + " is closed"};
 }
 
+std::chrono::nanoseconds nanoseconds_of(double seconds) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+}
+
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 std::string joined(const std::vector<std::string>& ids) {
@@ -30,8 +34,6 @@ std::string joined(const std::vector<std::string>& ids) {
 
 }  // namespace
 
-bool is_failure(const Error& error) { return error.code == Code::device_lost || error.code == Code::timed_out; }
-
 bool answers(Device& device) {
   auto timeline = device.create_timeline(0);
   auto queue = device.create_queue(QueueKind::any);
@@ -39,12 +41,17 @@ bool answers(Device& device) {
 }
 
 Core::Core(models::Model m, probes::Devices& d, std::optional<probes::Profile> profile, const EngineOptions& o)
-    : model(std::move(m)), devices(d), options(o), placer(d.machine(), std::move(profile), model, o) {}
+    : model(std::move(m)),
+      devices(d),
+      options(o),
+      placer(d.machine(), std::move(profile), model, o),
+      health({steady_now, nanoseconds_of(o.first_rest), nanoseconds_of(o.longest_rest)}),
+      watchdog({steady_now, o.late_factor, nanoseconds_of(o.late_seconds)}) {}
 
-std::set<std::string> Core::resting() {
+std::set<std::string> Core::resting() const {
   std::set<std::string> ids;
-  for (const auto& [id, rest] : rests)
-    if (Clock::now() < rest.until) ids.insert(id);
+  for (const DeviceHealth& d : health.list())
+    if (!health.may_use(d.device)) ids.insert(d.device);
   return ids;
 }
 
@@ -52,14 +59,7 @@ void Core::event(Event::What kind, std::uint64_t session, std::string where, std
   if (options.on_event) options.on_event({kind, session, std::move(where), std::move(text)});
 }
 
-Result<Placement> Core::place(const Where& where) {
-  std::set<std::string> away;
-  {
-    std::lock_guard lock(mutex);
-    away = resting();
-  }
-  return placer.place(where, away);
-}
+Result<Placement> Core::place(const Where& where) { return placer.place(where, resting()); }
 
 Result<std::shared_ptr<Worker>> Core::worker_of(const Placement& placement) {
   std::lock_guard one(opening);
@@ -70,11 +70,12 @@ Result<std::shared_ptr<Worker>> Core::worker_of(const Placement& placement) {
   }
   auto worker = Worker::open(*this, placement);
   if (!worker) {
-    if (!is_failure(worker.error())) return worker;
+    const auto failure = failure_of(worker.error());
+    if (!failure) return worker;
     std::vector<std::string> unwell;
     for (const std::string& id : placement.used())
       if (auto device = devices.open(id); !device || !answers(**device)) unwell.push_back(id);
-    rest(unwell.empty() ? placement.used() : unwell, describe(worker.error()));
+    rest(unwell.empty() ? placement.used() : unwell, *failure, describe(worker.error()));
     return worker;
   }
   std::lock_guard lock(mutex);
@@ -128,7 +129,7 @@ Status Core::settle(const ConversationRef& c, std::shared_ptr<const SequenceStat
     auto worker = worker_of(*placement);
     std::optional<Status> done = worker ? std::nullopt : std::optional<Status>(worker.error());
     if (worker) done = call(*worker, [id = c->id, state](Worker& w) { return w.attach(id, state.get()); });
-    if (!done || (!*done && is_failure(done->error()))) continue;  // its devices rest now
+    if (!done || (!*done && failure_of(done->error()))) continue;  // its devices rest now
     if (!*done) {
       if (where.strict || done->error().code != Code::out_of_memory) return *done;
       if (!full) full = done->error();
@@ -243,21 +244,15 @@ Result<MoveReport> Core::move(const ConversationRef& c, const Where& where) {
   return problem.error();
 }
 
-void Core::rest(const std::vector<std::string>& failed, const std::string& why) {
-  {
-    std::lock_guard lock(mutex);
-    for (const std::string& id : failed) {
-      Rest& rest = rests[id];
-      rest.seconds = rest.seconds > 0 ? std::min(2 * rest.seconds, options.longest_rest) : options.first_rest;
-      rest.until =
-          Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(rest.seconds));
-    }
+void Core::rest(const std::vector<std::string>& failed, Failure failure, const std::string& why) {
+  for (const std::string& id : failed) {
+    health.report_failure(id, failure, why);
+    devices.forget(id);
   }
-  for (const std::string& id : failed) devices.forget(id);
   event(Event::What::quarantined, 0, joined(failed), why);
 }
 
-void Core::retire(Worker& worker, const std::vector<std::string>& failed, const std::string& why) {
+void Core::retire(Worker& worker, const std::vector<std::string>& failed, Failure failure, const std::string& why) {
   std::vector<ConversationRef> homeless;
   std::deque<CommandRef> left;
   {
@@ -273,7 +268,7 @@ void Core::retire(Worker& worker, const std::vector<std::string>& failed, const 
         homeless.push_back(c);
       }
   }
-  rest(failed, why);
+  rest(failed, failure, why);
   for (const CommandRef& c : left) c->done.set_value(std::nullopt);
   for (const ConversationRef& c : homeless) resume(c, why);
 }
@@ -283,16 +278,17 @@ void Core::watch(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     woken.wait_for(lock, stop, look, [] { return false; });
     if (stop.stop_requested()) return;
+    watchdog.poll();
     std::vector<std::shared_ptr<Worker>> late;
     for (const auto& [key, worker] : workers)
-      if (worker->late(Clock::now())) late.push_back(worker);
+      if (worker->late()) late.push_back(worker);
     std::vector<ConversationRef> parked;
     for (const auto& [id, c] : conversations)
       if (c->parked && Clock::now() >= c->try_again) parked.push_back(c);
     lock.unlock();
     for (const auto& worker : late) {
       auto ids = worker->unwell();
-      retire(*worker, ids.empty() ? worker->placement().used() : ids, "a step takes longer than it may");
+      retire(*worker, ids.empty() ? worker->placement().used() : ids, Failure::hung, "a step takes longer than it may");
     }
     for (const auto& c : parked) resume(c, "a device is back");
     lock.lock();
@@ -310,10 +306,18 @@ SessionStats stats_of(const Conversation& c) {
 void Core::end(Conversation& c, std::optional<Finish> finish, std::optional<Error> error) {
   if (!c.active) return;
   c.active = false;
+  if (finish != Finish::stop) c.shown = c.log.size();
   c.finish = finish;
   c.error = std::move(error);
   c.told = false;
   c.changed.notify_all();
+}
+
+std::vector<std::int32_t> take_shown(Conversation& c) {
+  const auto at = [&](std::size_t i) { return c.log.begin() + static_cast<std::ptrdiff_t>(i); };
+  std::vector<std::int32_t> tokens(at(c.given), at(std::max(c.given, c.shown)));
+  c.given = std::max(c.given, c.shown);
+  return tokens;
 }
 
 void Core::give(const ConversationRef& c) {
@@ -322,8 +326,7 @@ void Core::give(const ConversationRef& c) {
   c->giving = true;
   while (true) {
     Piece piece;
-    piece.tokens.assign(c->log.begin() + static_cast<std::ptrdiff_t>(c->given), c->log.end());
-    c->given = c->log.size();
+    piece.tokens = take_shown(*c);
     if (!c->active && !c->told) {
       c->told = true;
       piece.finish = c->finish;

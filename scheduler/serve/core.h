@@ -8,7 +8,9 @@
 #include <thread>
 
 #include "scheduler/serve/engine.h"
+#include "scheduler/serve/health.h"
 #include "scheduler/serve/placement.h"
+#include "scheduler/serve/watchdog.h"
 
 namespace switchyard::scheduler {
 
@@ -32,9 +34,10 @@ struct Conversation {
 
   // The submission under way, or the last one.
   bool active = false;
-  std::int64_t left = 0;  // tokens it may still make
-  std::vector<std::int32_t> stop;
+  Generation generation;
   OnPiece on_piece;
+  std::size_t from = 0;   // of the log, where its tokens begin
+  std::size_t shown = 0;  // of the log, what may be given
   std::size_t given = 0;  // of the log, what next() and on_piece have had
   std::optional<Finish> finish;
   std::optional<hal::Error> error;
@@ -42,13 +45,15 @@ struct Conversation {
   bool giving = false;  // somebody is calling on_piece
 
   std::shared_ptr<const SequenceState> kept;  // its state when it was last copied to the host
-  Clock::time_point ready_since{};            // when it last had rows to feed and was in no step
+  Clock::time_point submitted{};
+  Clock::time_point ready_since{};  // when it last had rows to feed and was in no step
   SessionStats stats;
   std::condition_variable changed;
 
+  std::int64_t made() const { return static_cast<std::int64_t>(log.size() - from); }  // by the submission
   // The last token of all is read with the submission that goes on from it.
   std::int64_t rows_left() const {
-    return static_cast<std::int64_t>(log.size()) - cached - (active && left > 0 ? 0 : 1);
+    return static_cast<std::int64_t>(log.size()) - cached - (active && generation.max_tokens > 0 ? 0 : 1);
   }
   bool ready() const { return active && worker && rows_left() > 0; }
 };
@@ -60,12 +65,6 @@ struct Command {
   std::promise<std::optional<hal::Status>> done;
 };
 using CommandRef = std::shared_ptr<Command>;
-
-// A device that has failed.
-struct Rest {
-  Clock::time_point until{};
-  double seconds = 0;  // of the present rest; the next is twice as long
-};
 
 struct Core : std::enable_shared_from_this<Core> {
   Core(models::Model model, probes::Devices& devices, std::optional<probes::Profile> profile,
@@ -85,21 +84,23 @@ struct Core : std::enable_shared_from_this<Core> {
   // A session without a worker goes on where it can, from what was kept of it; else it waits.
   void resume(const ConversationRef& c, const std::string& why);
   hal::Result<MoveReport> move(const ConversationRef& c, const Where& where);
+  std::set<std::string> resting() const;
   // These devices have failed: they are left alone for a while, and opened anew then.
-  void rest(const std::vector<std::string>& failed, const std::string& why);
+  void rest(const std::vector<std::string>& failed, Failure failure, const std::string& why);
   // And with them the worker: its sessions go on elsewhere.
-  void retire(Worker& worker, const std::vector<std::string>& failed, const std::string& why);
+  void retire(Worker& worker, const std::vector<std::string>& failed, Failure failure, const std::string& why);
   void watch(const std::stop_token& stop);
   void give(const ConversationRef& c);  // what has not been given yet, to its callback
 
   // mutex held.
   void end(Conversation& c, std::optional<Finish> finish, std::optional<hal::Error> error);
-  std::set<std::string> resting();
 
   models::Model model;
   probes::Devices& devices;
   EngineOptions options;
   Placer placer;
+  Health health;
+  Watchdog watchdog;
 
   std::mutex opening;  // one placement is opened at a time; taken before `mutex`
   std::mutex mutex;
@@ -109,15 +110,14 @@ struct Core : std::enable_shared_from_this<Core> {
   std::uint64_t next_id = 1;
   std::map<std::vector<std::string>, std::shared_ptr<Worker>> workers;  // by the devices of the units
   std::map<std::uint64_t, ConversationRef> conversations;
-  std::map<std::string, Rest> rests;
   std::jthread watcher;
 };
 
-// A device's own failure, and none of the work it was given.
-bool is_failure(const hal::Error& error);
 // It carries out an empty submission, and soon.
 bool answers(hal::Device& device);
 
-SessionStats stats_of(const Conversation& c);  // mutex held
+// Mutex held.
+SessionStats stats_of(const Conversation& c);
+std::vector<std::int32_t> take_shown(Conversation& c);  // what may be given and was not
 
 }  // namespace switchyard::scheduler

@@ -133,7 +133,7 @@ Result<std::unique_ptr<Session>> Engine::load(const std::filesystem::path& path,
   if (static_cast<std::int64_t>(c->log.size()) > c->context)
     return Error{Code::invalid_argument, path.string() + ": a session of " + std::to_string(c->log.size()) +
                                              " tokens; the context is " + std::to_string(c->context)};
-  c->given = c->log.size();
+  c->given = c->shown = c->from = c->log.size();
   auto state = std::make_shared<const SequenceState>(std::move(snapshot.state));
   c->kept = state;
   HAL_CHECK(start(*core_, c, std::move(state)));

@@ -26,6 +26,8 @@ struct EngineOptions : ExecutorOptions {
   // A session's state is copied to the host each time it has so many tokens more: what a failure costs to read again.
   // 0: never, everything is read again.
   std::int64_t checkpoint_every = 512;
+  // While a session of priority above 0 makes tokens, steps take at most so many times one of it alone.
+  double priority_slowdown = 1.75;
   // A step that takes longer than both is given up, and its device with it.
   double late_factor = 10, late_seconds = 5;
   // Seconds that a device that failed is left alone: the first time, doubled each time, at most.

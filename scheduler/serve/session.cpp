@@ -51,9 +51,7 @@ Status Session::submit(std::span<const std::int32_t> tokens, const Generation& g
   c.changed.wait(lock, [&] { return c.closed || c.active || !c.busy; });  // a step that was cancelled may still run
   HAL_CHECK(at_rest(c));
   HAL_CHECK(check_tokens(tokens, core_->model.config.vocab));
-  HAL_CHECK(check_tokens(generation.stop, core_->model.config.vocab));
-  if (generation.max_tokens < 0)
-    return Error{Code::invalid_argument, name_of(c) + ": max_tokens " + std::to_string(generation.max_tokens)};
+  HAL_CHECK(check(generation, core_->model.config.vocab));
   const auto length = static_cast<std::int64_t>(c.log.size() + tokens.size());
   if (length > c.context || (length == c.context && generation.max_tokens > 0))
     return Error{Code::invalid_argument, name_of(c) + " would have " + std::to_string(length) +
@@ -63,15 +61,14 @@ Status Session::submit(std::span<const std::int32_t> tokens, const Generation& g
     return Error{Code::invalid_argument, name_of(c) + ": nothing to go on from; submit at least one token"};
   c.log.insert(c.log.end(), tokens.begin(), tokens.end());
   c.stats.prompt_tokens += static_cast<std::int64_t>(tokens.size());
-  c.given = c.log.size();
-  c.left = generation.max_tokens;
-  c.stop = generation.stop;
+  c.given = c.shown = c.from = c.log.size();
+  c.generation = generation;
   c.on_piece = std::move(on_piece);
   c.finish.reset();
   c.error.reset();
   c.told = true;
   c.active = true;
-  c.ready_since = Clock::now();
+  c.submitted = c.ready_since = Clock::now();
   if (c.rows_left() == 0) core_->end(c, Finish::length, {});  // one token, and none is wanted
   if (c.worker) c.worker->wake();
   lock.unlock();
@@ -84,8 +81,8 @@ Result<Piece> Session::next(std::chrono::nanoseconds timeout) {
   std::unique_lock lock(core_->mutex);
   HAL_CHECK(open_still(c));
   if (c.on_piece) return Error{Code::invalid_argument, name_of(c) + ": its tokens go to a callback"};
-  const auto there = [&] { return c.closed || !c.active || c.given < c.log.size(); };
-  if (!c.active && c.told && c.given == c.log.size())
+  const auto there = [&] { return c.closed || !c.active || c.given < c.shown; };
+  if (!c.active && c.told && c.given >= c.shown)
     return Error{Code::invalid_argument, name_of(c) + ": no submission is under way"};
   if (timeout == std::chrono::nanoseconds::max()) {
     c.changed.wait(lock, there);
@@ -94,8 +91,7 @@ Result<Piece> Session::next(std::chrono::nanoseconds timeout) {
   }
   HAL_CHECK(open_still(c));
   Piece piece;
-  piece.tokens.assign(c.log.begin() + static_cast<std::ptrdiff_t>(c.given), c.log.end());
-  c.given = c.log.size();
+  piece.tokens = take_shown(c);
   if (c.active) return piece;
   c.told = true;
   if (c.error && piece.tokens.empty()) return *c.error;
@@ -116,7 +112,7 @@ Result<Piece> Session::wait() {
       c.told = true;
       return *c.error;
     }
-    if (c.on_piece || (c.told && c.given == c.log.size())) return Piece{{}, c.finish, {}};
+    if (c.on_piece || (c.told && c.given >= c.shown)) return Piece{{}, c.finish, {}};
   }
   return next();
 }
@@ -147,7 +143,7 @@ Result<std::unique_ptr<Session>> Session::fork() {
       other->where = from->where;
       other->context = from->context;
       other->log = from->log;
-      other->given = other->log.size();
+      other->given = other->shown = other->from = other->log.size();
       other->kept = from->kept;
     }
     HAL_CHECK(w.fork(from->id, other->id));
@@ -175,10 +171,13 @@ Status Session::rollback(std::int64_t tokens) {
                                                  " tokens; it has " + std::to_string(length)};
       back = std::max<std::int64_t>(c->cached - std::max<std::int64_t>(length - tokens - 1, 0), 0);
     }
-    if (back) HAL_CHECK(w.rollback(c->id, back));
+    if (back) {
+      auto done = w.rollback(c->id, back);
+      if (!done) return done.error();
+    }
     std::lock_guard lock(core->mutex);
     c->log.resize(c->log.size() - static_cast<std::size_t>(tokens));
-    c->given = c->log.size();
+    c->given = c->shown = c->from = c->log.size();
     c->cached -= back;
     if (c->kept && static_cast<std::int64_t>(c->kept->log.size()) > c->cached) c->kept = nullptr;
     return ok();

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "scheduler/serve/generation.h"
 #include "scheduler/serve/sampling.h"
 
 namespace switchyard::scheduler {
@@ -42,11 +43,6 @@ struct Piece {
 // On a thread of the engine's. One that throws ends the submission with an error (invalid_argument, with its text).
 using OnPiece = std::function<void(const Piece& piece)>;
 
-struct Generation {
-  std::int64_t max_tokens = 256;   // 0: the tokens submitted are only read
-  std::vector<std::int32_t> stop;  // one of these ends it, and is its last token
-};
-
 struct MoveReport {
   std::string from, to;     // devices, "vulkan:0 + cpu:0"
   std::uint64_t bytes = 0;  // of state carried
@@ -74,7 +70,8 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   std::uint64_t id() const;
-  // Appends tokens to the log and asks for more after them. Without `on_piece` they wait for next() or wait().
+  // Appends tokens to the log and asks for more after them; max_tokens 0: they are only read. A stop token or sequence
+  // is in the log, but is not given. Without `on_piece` they wait for next() or wait().
   // invalid_argument, and nothing has changed: a token outside the vocabulary, beyond the context, one submission is
   // still under way, nothing to go on from.
   hal::Status submit(std::span<const std::int32_t> tokens, const Generation& generation = {}, OnPiece on_piece = {});

@@ -12,10 +12,6 @@ constexpr int most_failures = 3;  // of steps in a row, on devices that are well
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-Clock::duration in_seconds(double s) {
-  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
-}
-
 }  // namespace
 
 Result<std::shared_ptr<Worker>> Worker::open(Core& core, const Placement& placement) {
@@ -31,7 +27,12 @@ Result<std::shared_ptr<Worker>> Worker::open(Core& core, const Placement& placem
     of_units.push_back(device);
   }
   HAL_TRY(worker->executor_, Executor::open(core.model, std::move(of_units), core.options));
-  if (placement.step_seconds) worker->row_seconds_ = *placement.step_seconds;
+  StepSeconds predicted;  // a decode step for each row: more than it can take
+  if (placement.step_seconds)
+    predicted = [each = *placement.step_seconds](std::int64_t rows, std::int64_t) {
+      return each * static_cast<double>(rows);
+    };
+  worker->times_.emplace(predicted, core.options.max_rows, core.options.max_sequences);
   worker->thread_ = std::thread([self = worker] {
     self->thread_id_ = std::this_thread::get_id();
     self->loop();
@@ -62,20 +63,12 @@ Result<SequenceState> Worker::state_of(std::uint64_t session) const {
 }
 
 Status Worker::fork(std::uint64_t session, std::uint64_t to) {
-  HAL_TRY(const SequenceState state, state_of(session));
-  return attach(to, &state);
+  HAL_TRY(sequences_[to], executor_->fork(*sequences_.at(session)));
+  return ok();
 }
 
-Status Worker::rollback(std::uint64_t session, std::int64_t tokens) {
-  std::unique_ptr<Sequence>& now = sequences_.at(session);
-  const std::span<const std::int32_t> log(now->log());
-  HAL_TRY(auto fresh, executor_->create_sequence());
-  if (const auto left = log.first(log.size() - static_cast<std::size_t>(tokens)); !left.empty()) {
-    auto fed = executor_->feed(*fresh, left, WantLogits::none);
-    if (!fed) return fed.error();
-  }
-  now = std::move(fresh);
-  return ok();
+Result<RollbackReport> Worker::rollback(std::uint64_t session, std::int64_t tokens) {
+  return executor_->rollback(*sequences_.at(session), tokens);
 }
 
 bool Worker::post(CommandRef command) {
@@ -144,12 +137,12 @@ void Worker::loop() {
     running_ = commands_.front();
     commands_.pop_front();
     const CommandRef command = running_;
-    deadline_ = Clock::now() + in_seconds(core_->options.late_factor * core_->options.late_seconds);
+    watch_ = core_->watchdog.begin(placement_.text(), core_->options.late_seconds);
     lock.unlock();
     Status done = command->work(*this);
-    if (!done && is_failure(done.error())) failed({}, done.error());
+    if (!done && failure_of(done.error())) failed({}, done.error());
     lock.lock();
-    deadline_.reset();
+    watch_.end();
     if (running_ == command) command->done.set_value(std::move(done));  // else it has been answered
     running_ = nullptr;
   }
@@ -159,52 +152,56 @@ void Worker::loop() {
   sequences_.clear();
 }
 
-std::vector<Worker::Share> Worker::next_batch() {
-  std::vector<ConversationRef> ready;
-  for (const auto& [id, c] : core_->conversations)
-    if (c->worker.get() == this && c->ready()) ready.push_back(c);
-  // Tokens of those that make them first, then prompts; each kind by priority, then by who has waited longest.
-  std::sort(ready.begin(), ready.end(), [](const ConversationRef& a, const ConversationRef& b) {
-    return std::tuple(a->rows_left() > 1, -a->options.priority, a->ready_since, a->id) <
-           std::tuple(b->rows_left() > 1, -b->options.priority, b->ready_since, b->id);
-  });
-  std::vector<Share> batch;
-  std::int64_t room = core_->options.max_rows;
-  for (const ConversationRef& c : ready) {
-    if (room == 0 || static_cast<std::int64_t>(batch.size()) == core_->options.max_sequences) break;
-    const std::int64_t rows = std::min(room, c->rows_left());
+std::vector<Worker::Item> Worker::next_batch() {
+  std::vector<Waiting> waiting;
+  bool anybody_decodes = false;
+  for (const auto& [id, c] : core_->conversations) {
+    if (c->worker.get() != this || !c->ready()) continue;
+    const double waited = seconds_since(c->ready_since);
+    const bool decoding = c->made() > 0;
+    anybody_decodes = anybody_decodes || (decoding && c->options.priority > 0);
+    waiting.push_back({id, c->options.priority, c->rows_left(), decoding, seconds_since(c->submitted), waited});
+  }
+  BatchLimits limits{core_->options.max_rows, core_->options.max_sequences, 0, 10};
+  if (anybody_decodes) limits.latency_bound = core_->options.priority_slowdown * times_->seconds(1, 1);
+  const auto seconds = [&](std::int64_t rows, std::int64_t sequences) { return times_->seconds(rows, sequences); };
+  std::vector<Item> batch;
+  for (const Share& share : next_step(waiting, limits, seconds)) {
+    const ConversationRef& c = core_->conversations.at(share.id);
     const auto begin = c->log.begin() + c->cached;
-    batch.push_back({c, {begin, begin + rows}, rows == c->rows_left()});
+    batch.push_back({c, {begin, begin + share.rows}, share.rows == c->rows_left()});
     c->busy = true;
     c->stats.waited_seconds += seconds_since(c->ready_since);
-    room -= rows;
   }
   return batch;
 }
 
-void Worker::step(std::vector<Share> batch, std::unique_lock<std::mutex>& lock) {
+void Worker::step(std::vector<Item> batch, std::unique_lock<std::mutex>& lock) {
   std::vector<StepItem> items;
   std::int64_t rows = 0;
-  for (const Share& s : batch) {
+  for (const Item& s : batch) {
     items.push_back({sequences_.at(s.conversation->id).get(), s.tokens, s.last ? WantLogits::last : WantLogits::none});
     rows += static_cast<std::int64_t>(s.tokens.size());
   }
-  const double guess = row_seconds_ > 0 ? row_seconds_ * static_cast<double>(rows) : core_->options.late_seconds;
+  const auto sequences = static_cast<std::int64_t>(batch.size());
   const auto begin = Clock::now();
-  deadline_ = begin + in_seconds(core_->options.late_seconds + core_->options.late_factor * guess);
+  // Until one has been measured, any step may take long: programs are made, memory is touched for the first time.
+  const double expected =
+      steps_ || placement_.step_seconds ? times_->seconds(rows, sequences) : core_->options.late_seconds;
+  watch_ = core_->watchdog.begin(placement_.text(), expected);
   lock.unlock();
   Result<StepResult> result = executor_->step(items);
   lock.lock();
-  deadline_.reset();
+  watch_.end();
   if (retired_) return;  // given up while it ran: these sessions are elsewhere
   const auto now = Clock::now();
-  for (const Share& s : batch) {
+  for (const Item& s : batch) {
     s.conversation->ready_since = now;
     if (result) s.conversation->cached += static_cast<std::int64_t>(s.tokens.size());
     if (!result || !s.last) s.conversation->busy = false;
   }
   if (!result) {
-    for (const Share& s : batch) s.conversation->changed.notify_all();
+    for (const Item& s : batch) s.conversation->changed.notify_all();
     lock.unlock();
     failed(batch, result.error());
     lock.lock();
@@ -214,8 +211,9 @@ void Worker::step(std::vector<Share> batch, std::unique_lock<std::mutex>& lock) 
   ++steps_;
   const double seconds = seconds_since(begin);
   busy_seconds_ += seconds;
-  row_seconds_ = std::max(row_seconds_, seconds / static_cast<double>(rows));
+  times_->add(rows, sequences, seconds);
   lock.unlock();
+  for (const std::string& id : placement_.used()) core_->health.report_success(id);
   for (std::size_t i = 0; i < batch.size(); ++i) {
     if (batch[i].last) make_token(batch[i].conversation, result->logits[i]);
     keep(batch[i].conversation);
@@ -225,7 +223,7 @@ void Worker::step(std::vector<Share> batch, std::unique_lock<std::mutex>& lock) 
 
 void Worker::make_token(const ConversationRef& c, std::span<const float> logits) {
   std::unique_lock lock(core_->mutex);
-  if (c->active && c->left > 0) {
+  if (c->active && c->generation.max_tokens > 0) {
     lock.unlock();
     auto token = choose(logits, c->log, c->options.sampling, c->options.mask);
     lock.lock();
@@ -234,14 +232,16 @@ void Worker::make_token(const ConversationRef& c, std::span<const float> logits)
     } else if (c->active) {
       c->log.push_back(*token);
       ++c->stats.made_tokens;
-      --c->left;
-      if (std::find(c->stop.begin(), c->stop.end(), *token) != c->stop.end()) {
-        core_->end(*c, Finish::stop, {});
-      } else if (c->left == 0) {
+      const Shown now = shown(std::span(c->log).subspan(c->from), c->generation);
+      c->shown = c->from + static_cast<std::size_t>(now.tokens);
+      if (now.end == End::max_tokens) {
         core_->end(*c, Finish::length, {});
+      } else if (now.end != End::none) {
+        core_->end(*c, Finish::stop, {});
       } else if (static_cast<std::int64_t>(c->log.size()) == c->context) {
         core_->end(*c, Finish::context, {});
       }
+      c->changed.notify_all();
     }
   } else if (c->active) {
     core_->end(*c, Finish::length, {});
@@ -266,18 +266,19 @@ void Worker::keep(const ConversationRef& c) {
   if (c->worker.get() == this) c->kept = std::move(kept);
 }
 
-void Worker::failed(const std::vector<Share>& batch, const Error& error) {
+void Worker::failed(const std::vector<Item>& batch, const Error& error) {
   std::vector<std::string> ids = unwell();
-  if (ids.empty() && is_failure(error)) ids = placement_.used();
-  for (const Share& s : batch) {
+  const auto failure = failure_of(error);
+  if (ids.empty() && failure) ids = placement_.used();
+  for (const Item& s : batch) {
     std::lock_guard lock(core_->mutex);
     ++s.conversation->stats.failures;
   }
   core_->event(Event::What::failed, 0, placement_.text(), describe(error));
-  if (!ids.empty()) return core_->retire(*this, ids, describe(error));
+  if (!ids.empty()) return core_->retire(*this, ids, failure.value_or(Failure::lost), describe(error));
   if (++failures_ < most_failures) return;  // once more: the executor reads the logs of these sessions again
   failures_ = 0;
-  for (const Share& s : batch) {
+  for (const Item& s : batch) {
     {
       std::lock_guard lock(core_->mutex);
       core_->end(*s.conversation, std::nullopt, error);

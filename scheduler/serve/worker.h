@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "scheduler/serve/core.h"
+#include "scheduler/serve/step_times.h"
 
 namespace switchyard::scheduler {
 
@@ -18,7 +19,7 @@ class Worker : public std::enable_shared_from_this<Worker> {
   hal::Status attach(std::uint64_t session, const SequenceState* state);
   hal::Result<SequenceState> state_of(std::uint64_t session) const;
   hal::Status fork(std::uint64_t session, std::uint64_t to);
-  hal::Status rollback(std::uint64_t session, std::int64_t tokens);
+  hal::Result<RollbackReport> rollback(std::uint64_t session, std::int64_t tokens);
   void detach(std::uint64_t session) { sequences_.erase(session); }
 
   // Core::mutex held.
@@ -26,8 +27,8 @@ class Worker : public std::enable_shared_from_this<Worker> {
   void post_detach(std::uint64_t session);
   void wake() { wake_.notify_one(); }
   bool retired() const { return retired_; }
-  std::deque<CommandRef> retire();  // what it will not do any more
-  bool late(Clock::time_point now) const { return deadline_ && now > *deadline_; }
+  std::deque<CommandRef> retire();             // what it will not do any more
+  bool late() const { return watch_.late(); }  // the present step or command
   PlacementReport report() const;
   void stop();  // after the present step; join() without the mutex
   void join();
@@ -35,18 +36,18 @@ class Worker : public std::enable_shared_from_this<Worker> {
   std::vector<std::string> unwell() const;  // devices that do not answer
 
  private:
-  struct Share {  // of the next step
+  struct Item {  // of the next step
     ConversationRef conversation;
     std::vector<std::int32_t> tokens;
     bool last = false;  // of the log: then its logits make the next token
   };
   Worker(Core& core, Placement placement) : core_(core.shared_from_this()), placement_(std::move(placement)) {}
   void loop();
-  std::vector<Share> next_batch();
-  void step(std::vector<Share> batch, std::unique_lock<std::mutex>& lock);
+  std::vector<Item> next_batch();
+  void step(std::vector<Item> batch, std::unique_lock<std::mutex>& lock);
   void make_token(const ConversationRef& c, std::span<const float> logits);
   void keep(const ConversationRef& c);
-  void failed(const std::vector<Share>& batch, const hal::Error& error);
+  void failed(const std::vector<Item>& batch, const hal::Error& error);
 
   std::shared_ptr<Core> core_;
   Placement placement_;
@@ -60,9 +61,10 @@ class Worker : public std::enable_shared_from_this<Worker> {
   CommandRef running_;
   std::condition_variable wake_;
   bool retired_ = false, stopping_ = false;
-  std::optional<Clock::time_point> deadline_;  // of the present step or command
+  Watchdog::Watch watch_;  // of the present step or command
   std::uint64_t steps_ = 0;
-  double busy_seconds_ = 0, row_seconds_ = 0;  // row: of the slowest kind of step so far
+  double busy_seconds_ = 0;
+  std::optional<StepTimes> times_;
 
   std::atomic<std::thread::id> thread_id_{};
   std::thread thread_;

@@ -5,6 +5,7 @@
 
 #include "scheduler/run/executor.h"
 #include "tests/support/devices.h"
+#include "tests/support/folder.h"
 #include "tests/support/golden.h"
 
 namespace switchyard {
@@ -244,7 +245,8 @@ TEST(Rollback, AKvCacheAloneIsCut) {
 
 // The n-th submission to a device fails, and it is lost; for every n.
 TEST(Rollback, AFailedReplayLeavesTheLogAsItIsToBe) {
-  const std::string file = test::temporary("fails.json");
+  const test::Folder folder;
+  const std::string file = folder.file("fails.json");
   for (int fails = 20; fails < 52; ++fails) {  // opening takes fewer
     SCOPED_TRACE("submission " + std::to_string(fails));
     std::ofstream(file) << R"({"name": "fails", "formats": ["call"], "faults": {"submission": )" << fails << "}}";
@@ -285,7 +287,8 @@ TEST(Rollback, AFailedReplayLeavesTheLogAsItIsToBe) {
 // The n-th allocation fails, once: a step that needs more memory. The sequences in it run again from their logs, the
 // others as they are.
 TEST(Rollback, AStepThatFailsIsReplayedFromTheLog) {
-  const std::string file = test::temporary("fails_once.json");
+  const test::Folder folder;
+  const std::string file = folder.file("fails_once.json");
   int failures = 0;
   for (int fails = 190, opened = 0; opened < 40; ++fails) {
     SCOPED_TRACE("allocation " + std::to_string(fails));

@@ -12,6 +12,7 @@
 #include "scheduler/serve/watchdog.h"
 #include "tests/serve/small_machine.h"
 #include "tests/support/devices.h"
+#include "tests/support/folder.h"
 
 namespace switchyard {
 namespace {
@@ -264,7 +265,8 @@ TEST(HealthCanary, FindsADeviceWithWrongNumbers) {
 
 TEST(HealthCanary, SaysWhatADeviceFailsWith) {
   auto sim = [](const std::string& name, const std::string& more) {
-    const std::string file = test::temporary(name + ".json");
+    const test::Folder folder;
+    const std::string file = folder.file(name + ".json");
     std::ofstream(file) << R"({"name": ")" << name << R"(", "formats": ["call"], )" << more << "}";
     return test::open_device("sim:" + name, {file});
   };

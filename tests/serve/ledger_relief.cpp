@@ -8,6 +8,7 @@
 #include "scheduler/serve/budget.h"
 #include "tests/serve/small_machine.h"
 #include "tests/support/devices.h"
+#include "tests/support/folder.h"
 
 namespace switchyard {
 namespace {
@@ -336,7 +337,8 @@ TEST(LedgerBudget, WatchesPoolsAndLimitsOfTheDevicesGiven) {
 }
 
 TEST(LedgerBudget, ReadsStallsOfLinux) {
-  const std::string file = test::temporary("pressure");
+  const test::Folder folder;
+  const std::string file = folder.file("pressure");
   std::ofstream(file) << "some avg10=12.50 avg60=1.00 avg300=0.10 total=1\nfull avg10=99.00 avg60=0 avg300=0 total=1\n";
   EXPECT_DOUBLE_EQ(memory_stalls(file), 0.125);
   std::ofstream(file) << "nonsense\n";
