@@ -156,6 +156,18 @@ void write_memory(const Problem& p, const Chain& c, const Placement& x, Plan& pl
   }
 }
 
+// What the solver begins from: what it knew of the plan before, or of a loaded one its devices.
+ChainResult beginning(const Posed& posed, const Problem& p, const PlanRequest& request) {
+  ChainResult begin;
+  if (!request.before) return begin;
+  if (request.before->solved) begin = *request.before->solved;
+  begin.placement.clear();
+  for (std::size_t u = 0; u < std::min(posed.devices.size(), request.before->layers.size()); ++u)
+    for (std::size_t i = 0; i < posed.devices[u].size(); ++i)
+      if (p.devices[posed.devices[u][i]]->info.id == request.before->layers[u].device) begin.placement.push_back(i);
+  return begin;
+}
+
 hal::Result<Answer> answer(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
                            const ClaimFunction& claim) {
   Answer a;
@@ -167,7 +179,8 @@ hal::Result<Answer> answer(const probes::Machine& machine, CostModel& cost, cons
     a.solved = a.rounds->solved;
     return a;
   }
-  a.solved = solve(a.posed.chain, {request.effort});
+  const ChainResult begin = beginning(a.posed, a.problem, request);
+  a.solved = solve(a.posed.chain, {(request.before ? replan_effort : 1) * request.effort, &begin});
   if (a.solved.placement.empty())
     return hal::Error{hal::Code::internal, "a unit without a device passed the check for one"};
   if (a.solved.fits && request.mode != Mode::memory) prefer_one_device(a.posed, a.solved);
@@ -300,6 +313,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
     plan.lower_bound_seconds = least_cost(p.chain(cost, request, Mode::latency, true).chain);
   plan.gap = plan.fits && solved.cost > 0 ? std::max(0.0, (solved.cost - plan.objective_bound) / solved.cost) : 0;
   plan.optimal = solved.optimal;
+  plan.solved = std::make_shared<const ChainResult>(solved);
   if (request.advise && plan.fits && request.mode != Mode::memory && !a.rounds)
     plan.better_with = better_with(p, posed.chain, solved);
   HAL_CHECK(check(plan, machine, profile, request, claim));
