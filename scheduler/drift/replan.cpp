@@ -103,7 +103,9 @@ hal::Result<Replan> replan(const probes::Machine& machine, const probes::Profile
   stay.device.clear();
   for (std::size_t u = 0; u < plan.layers.size(); ++u) stay.pins.push_back({{u}, plan.layers[u].device});
   HAL_TRY(r.current, make_plan(machine, as_it_is, stay, claim));
-  HAL_TRY(r.better, make_plan(machine, as_it_is, request, claim));
+  PlanRequest again = request;
+  again.before = &plan;
+  HAL_TRY(r.better, make_plan(machine, as_it_is, again, claim));
   r.cost = move_seconds(r.current, r.better, request, as_it_is);
   if (!r.better.fits) {
     r.verdict.why = "does not fit: " + r.better.shortage;

@@ -28,6 +28,18 @@ void prefer_one_device(const Posed& posed, ChainResult& solved) {
   solved = simple;
 }
 
+// What the solver begins from: what it knew of the plan before, or of a loaded one its devices.
+ChainResult beginning(const Posed& posed, const Problem& p, const PlanRequest& request) {
+  ChainResult begin;
+  if (!request.before) return begin;
+  if (request.before->solved) begin = *request.before->solved;
+  begin.placement.clear();
+  for (std::size_t u = 0; u < std::min(posed.devices.size(), request.before->layers.size()); ++u)
+    for (std::size_t i = 0; i < posed.devices[u].size(); ++i)
+      if (p.devices[posed.devices[u][i]]->info.id == request.before->layers[u].device) begin.placement.push_back(i);
+  return begin;
+}
+
 hal::Result<Answer> answer(const probes::Machine& machine, CostModel& cost, Claims& claims, const PlanRequest& request,
                            std::int64_t groups) {
   Answer a;
@@ -38,7 +50,8 @@ hal::Result<Answer> answer(const probes::Machine& machine, CostModel& cost, Clai
     a.solved = std::move(rounds.solved);
     a.slower = std::move(rounds.slower);
   } else {
-    a.solved = solve(a.posed.chain, {request.effort});
+    const ChainResult begin = beginning(a.posed, a.problem, request);
+    a.solved = solve(a.posed.chain, {(request.before ? replan_effort : 1) * request.effort, &begin});
   }
   if (a.solved.placement.empty())
     return hal::Error{hal::Code::internal, "a unit without a device passed the check for one"};

@@ -220,6 +220,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
   if (request.mode == Mode::memory) plan.lower_bound_seconds = least_cost(p.chain(cost, request, Mode::latency).chain);
   plan.gap = plan.fits && solved.cost > 0 ? std::max(0.0, (solved.cost - plan.objective_bound) / solved.cost) : 0;
   plan.optimal = solved.optimal;
+  plan.solved = std::make_shared<const ChainResult>(solved);
   if (request.advise && plan.fits && request.mode != Mode::memory && p.groups == 1)
     plan.better_with = better_with(p, a.posed.chain, solved);
   HAL_CHECK(judge(plan, machine, cost, claims, request));

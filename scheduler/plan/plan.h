@@ -7,6 +7,7 @@
 // one row per session).
 #pragma once
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,6 +46,9 @@ struct Pin {
 // invalid_argument names the units there are.
 hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units, const probes::Machine& machine);
 
+struct Plan;
+struct ChainResult;
+
 struct PlanRequest {
   std::string model;  // for people
   std::uint64_t model_hash = 0;
@@ -63,6 +67,8 @@ struct PlanRequest {
   std::string device;   // a door's id: everything there; what it declines goes elsewhere, unless strict
   bool strict = false;  // with `device` or pins: fail with every op, shape and reason instead
   double effort = 1;    // of the solver, as in ChainOptions
+  const Plan* before =
+      nullptr;          // of this request when a device was faster or slower: the search begins there, and is short
   bool advise = false;  // also look for what would make the plan better (Plan::better_with): several plans more
 };
 
@@ -120,7 +126,8 @@ struct Plan {
   bool optimal = false;                       // proven for the estimated costs
   std::vector<PlannedLayer> layers;
   std::vector<Move> moves;
-  std::vector<More> better_with;  // where asked: of the full pools, the least that is worth it
+  std::vector<More> better_with;              // where asked: of the full pools, the least that is worth it
+  std::shared_ptr<const ChainResult> solved;  // for PlanRequest::before; not in the JSON
 
   std::vector<std::string> devices() const;  // one per unit
 };

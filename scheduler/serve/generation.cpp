@@ -19,8 +19,8 @@ hal::Status check(const Generation& generation, std::int64_t vocab) {
   const auto refused = [](const std::string& what) {
     return hal::Error{hal::Code::invalid_argument, "generation: " + what};
   };
-  if (generation.max_tokens < 1)
-    return refused("max_tokens is " + std::to_string(generation.max_tokens) + ", expected 1 or more");
+  if (generation.max_tokens < 0)
+    return refused("max_tokens is " + std::to_string(generation.max_tokens) + ", expected 0 or more");
   const auto known = [&](const char* field, std::span<const std::int32_t> tokens) -> hal::Status {
     for (std::int32_t token : tokens)
       if (token < 0 || token >= vocab)

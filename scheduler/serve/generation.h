@@ -10,7 +10,7 @@
 namespace switchyard::scheduler {
 
 struct Generation {
-  std::int64_t max_tokens = 256;
+  std::int64_t max_tokens = 256;                          // 0: none
   std::vector<std::int32_t> stop;                         // tokens; each ends it and is not shown
   std::vector<std::vector<std::int32_t>> stop_sequences;  // the same for tokens in a row
 

@@ -4,6 +4,13 @@
 
 namespace switchyard::scheduler {
 
+bool is_placement(const Chain& c, const Placement& x) {
+  if (x.size() != c.units.size()) return false;
+  for (std::size_t u = 0; u < x.size(); ++u)
+    if (x[u] >= c.units[u].size()) return false;
+  return true;
+}
+
 double cost_of(const Chain& c, const Placement& x) {
   double total = 0;
   std::size_t from = c.host();

@@ -1,4 +1,4 @@
-// Rows that follow from a row because units are whole. Internal to solve/.
+// Rows that follow from a row because units and devices are whole. Internal to solve/.
 #pragma once
 #include <optional>
 
@@ -6,8 +6,12 @@
 
 namespace switchyard::scheduler {
 
-// Of the cuts that follow from this row (mixed integer rounding, Nemhauser and Wolsey 1990), the one that these shares
-// of options break most; none: all hold. Valid in every scope whose limit of the row is not higher.
-std::optional<Cut> broken_cut(const Flat& flat, const Scope& scope, std::size_t row, const std::vector<double>& share);
+// Cuts that follow from this row and that these shares of options break most, if any do; valid in every scope whose
+// limit of the row is not higher. One charges what each device takes once to the unit that uses it most; one rounds
+// that (mixed integer rounding, Nemhauser and Wolsey 1990).
+std::vector<Cut> broken_cuts(const Flat& flat, const Scope& scope, std::size_t row, const std::vector<double>& share);
+
+// The cut of this origin in another scope or problem; none: it would say little there.
+std::optional<Cut> cut_from(const Flat& flat, const Scope& scope, const Cut::Origin& origin);
 
 }  // namespace switchyard::scheduler

@@ -74,22 +74,25 @@ Flat::Flat(const Chain& c) : units(c.units.size()), places(c.places) {
     for (std::size_t r = 0; r < rows; ++r) by_row[r * options() + o] = taken(o)[r];
 }
 
-// Where nothing takes of a row without one device, what the device takes once comes off the limit: then the row is
-// either not used, or the device is paid for. Only the other devices need a decision.
+// A device that is used wherever anything, fixed parts included, is taken of a row has its own fixed part taken off the
+// limit: a placement either takes nothing of the row, as before, or pays for the device, and the sum moves with the
+// limit. That leaves the same problem with one part less, so the same holds for the next. The others need a decision.
 void Flat::pay_in_advance(std::size_t devices_there) {
   for (std::size_t r = 0; r < rows; ++r) {
-    std::uint64_t in_all = ~std::uint64_t{0}, once = 0;
-    for (std::size_t o = 0; o < options(); ++o)
-      if (taken(o)[r] > 0) in_all &= devices[o];
+    std::uint64_t once = 0;
     for (std::size_t d = 0; d < devices_there; ++d)
       if (taken_once(d)[r] > 0) once |= std::uint64_t{1} << d;
-    if (std::has_single_bit(once) && (in_all & once) && !moves_take[r]) {
-      double& part = fixed[static_cast<std::size_t>(std::countr_zero(once)) * rows + r];
-      if (part <= limit[r]) {
-        limit[r] -= part;
-        part = 0;
-        once = 0;
-      }
+    while (once && !moves_take[r]) {
+      std::uint64_t always = once;
+      for (std::size_t o = 0; o < options(); ++o)
+        if (taken(o)[r] > 0 || devices[o] & once) always &= devices[o];
+      if (!always) break;
+      const auto d = static_cast<std::size_t>(std::countr_zero(always));
+      double& part = fixed[d * rows + r];
+      if (part > limit[r]) break;
+      limit[r] -= part;
+      part = 0;
+      once &= ~(std::uint64_t{1} << d);
     }
     charged |= once;
   }

@@ -21,7 +21,7 @@ struct Flat {
   std::vector<const double*> move;   // [units + 1]: a border's table, as in Moves
   std::vector<const double*> moved;  // [units + 1]: what its moves take, or null
   std::vector<char> moves_take;      // [row]: some move takes of it
-  std::vector<double> limit;         // [row]; less what its own device takes once, see .cpp
+  std::vector<double> limit;         // [row]; less what devices take that no use of it is without, see .cpp
   std::vector<std::size_t> row_of;   // [row]: its number in the chain
   std::vector<double> fixed;         // [device * rows + row]
   std::uint64_t charged = 0;         // devices with a fixed part in some row here

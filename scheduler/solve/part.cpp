@@ -50,7 +50,7 @@ void count(const Flat& f, Part& part, std::size_t option, bool at_most) {
 }  // namespace
 
 Scope scope_of(const Flat& f, const Part& part, const std::vector<char>& gone) {
-  Scope s{gone, f.limit, part.cuts};
+  Scope s{gone, f.limit, part.cuts, part.in};
   for (std::uint64_t in = part.in; in; in &= in - 1) {
     const double* once = f.taken_once(static_cast<std::size_t>(std::countr_zero(in)));
     for (std::size_t r = 0; r < f.rows; ++r) s.limit[r] -= once[r];

@@ -107,9 +107,9 @@ bool Pricer::cut(Scope& s, Priced& known, Effort& effort) {
   const std::vector<double> share = known.share(f_);
   const std::size_t before = known.cuts.size();
   for (std::size_t r = 0; r < f_.rows; ++r)
-    if (auto found = broken_cut(f_, s, r, share)) {
-      s.limit.push_back(found->limit);
-      known.add(std::move(*found));
+    for (Cut& found : broken_cuts(f_, s, r, share)) {
+      s.limit.push_back(found.limit);
+      known.add(std::move(found));
       s.cuts.push_back(known.cuts.back());
     }
   effort.done += static_cast<double>(2 * f_.options() * f_.rows);

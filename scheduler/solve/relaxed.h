@@ -9,9 +9,18 @@ namespace switchyard::scheduler {
 // A row that only bounds know of: whatever fits within a scope's limits fits within it too, or it is what a part of all
 // placements has in common. Moves take nothing of it.
 struct Cut {
+  struct Charge {  // what a device takes once, as if only this unit's use of it counted
+    std::size_t device, unit;
+  };
+  struct Origin {  // in a row, see cuts.h
+    std::size_t row = 0;
+    double divisor = 0;  // 0: not rounded
+    std::vector<Charge> charged;
+  };
   std::vector<double> takes;  // [option]; may be negative
   double limit = 0;
   bool counts = false;  // it says how often a part takes some options: not all that fits keeps it
+  Origin origin = {};   // if not
 };
 
 // What of the problem is looked at: options that are left, and limits less what the devices taken for granted take.
@@ -19,6 +28,7 @@ struct Scope {
   std::vector<char> gone;                        // [option]
   std::vector<double> limit;                     // [row], then of every cut
   std::vector<std::shared_ptr<const Cut>> cuts;  // numbered behind the rows
+  std::uint64_t paid = 0;                        // devices that are taken for granted
 };
 
 class Relaxed {

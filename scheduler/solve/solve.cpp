@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "scheduler/solve/kept.h"
 #include "scheduler/solve/labels.h"
 #include "scheduler/solve/part.h"
 
@@ -35,6 +36,7 @@ class Solver {
     ascend(root, 300, 10);
     result.price.assign(chain_.rows(), 0);
     for (std::size_t r = 0; r < f_.rows; ++r) result.price[f_.row_of[r]] = root.price[r];
+    result.kept = kept_of(f_, root);
     search_.greedy(all, effort_);
     for (int i = 0; i < 2; ++i) polish(root);
     if (search_.best_cost < never && root.bound < never) {
@@ -62,12 +64,9 @@ class Solver {
 
   void begin_from_before(Part& root) {
     if (!before_) return;
-    if (before_->price.size() == chain_.rows())
-      for (std::size_t r = 0; r < f_.rows; ++r) root.price[r] = before_->price[f_.row_of[r]];
-    if (before_->placement.size() != f_.units) return;
-    for (std::size_t u = 0; u < f_.units; ++u)
-      if (before_->placement[u] >= chain_.units[u].size()) return;
-    search_.repair_and_offer(scope(root), f_.options(before_->placement), effort_);
+    Scope s = scope(root);
+    if (is_placement(chain_, before_->placement)) search_.repair_and_offer(s, f_.options(before_->placement), effort_);
+    take_over(chain_, f_, *before_, s, root);
   }
 
   void ascend(Part& part, int rounds, int cuts) {

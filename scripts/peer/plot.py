@@ -2,11 +2,10 @@
 import datetime
 
 from common import count
-from svg import TEXT, document, text
+from svg import GRID, OURS, PEER, TEXT, document, text
 
 LABEL, BARS, RATIO = 430, 430, 90  # widths
 ROW, BAR, TOP = 30, 11, 84
-OURS, PEER, GRID = "#1f6fb2", "#c9a66b", "#dddddd"
 
 
 def bar(y, percent, scale, color):

@@ -61,21 +61,28 @@ void vary_speeds(Posed& posed, const std::vector<Unit>& units, Dice& dice) {
     }
 }
 
-// As if the model had as many more bytes in each layer, and took as much longer, as fill this share of the memory.
+// As if the model had as many more bytes in each layer, and took as much longer, as fill this share of the memory. What
+// devices take once stays; constants of several units, of which a device keeps one copy, grow with the model.
 void fill_memory(Posed& posed, const Problem& problem, double fill) {
+  auto largest = [](const auto& takes) { return static_cast<double>(*std::max_element(takes.begin(), takes.end())); };
+  Chain& c = posed.chain;
   double need = 0, have = 0;
-  for (const auto& options : posed.chain.units)
-    need += static_cast<double>(*std::max_element(options.front().takes.begin(), options.front().takes.end()));
+  for (const auto& options : c.units) need += largest(options.front().takes);
+  for (std::size_t copy = 0; copy < problem.copies.size(); ++copy)
+    if (problem.copies[copy].device == 0) need += static_cast<double>(problem.copies[copy].bytes);
   for (const Row& row : problem.rows)
     if (row.within.empty()) have += static_cast<double>(row.capacity);
-  for (const auto& fixed : posed.chain.fixed)
-    have -= static_cast<double>(*std::max_element(fixed.begin(), fixed.end()));
+  for (std::size_t d = 0; d < c.places; ++d) have -= largest(c.fixed[d]);
   const double larger = fill * have / need;
-  for (auto& options : posed.chain.units)
+  auto grow = [&](std::vector<std::int64_t>& takes) {
+    for (auto& bytes : takes) bytes = static_cast<std::int64_t>(static_cast<double>(bytes) * larger);
+  };
+  for (auto& options : c.units)
     for (Option& o : options) {
       o.cost *= larger;
-      for (auto& bytes : o.takes) bytes = static_cast<std::int64_t>(static_cast<double>(bytes) * larger);
+      grow(o.takes);
     }
+  for (std::size_t copy = c.places; copy < c.devices; ++copy) grow(c.fixed[copy]);
 }
 
 // The begin of the chain, with so few placements that all can be tried.
@@ -113,24 +120,71 @@ Json chain_json(const Chain& c) {
           {"units", units},     {"moves", moves},       {"border", c.border}};
 }
 
-Json answer(const Chain& chain, double effort) {
+Json answer(const Chain& chain, const ChainOptions& options) {
   const double begin = cpu_seconds();
-  const ChainResult r = solve(chain, {effort});
+  const ChainResult r = solve(chain, options);
   const double seconds = cpu_seconds() - begin;
-  // Once more, from its own answer after one device became a fifth slower.
-  Chain slower = chain;
-  for (auto& options : slower.units)
-    for (Option& o : options)
-      if (o.place + 1 == chain.places) o.cost *= 1.2;
-  const double again = cpu_seconds();
-  solve(slower, {effort, &r});
-  return {{"effort", effort},
+  return {{"effort", options.effort},
           {"fits", r.fits},
           {"cost", r.fits ? Json(r.cost) : Json()},
           {"bound", std::isfinite(r.bound) ? Json(r.bound) : Json()},
           {"optimal", r.optimal},
-          {"cpu_seconds", seconds},
-          {"replan_cpu_seconds", cpu_seconds() - again}};
+          {"cpu_seconds", seconds}};
+}
+
+Json answers(const Chain& chain, const std::vector<double>& efforts) {
+  Json list = Json::array();
+  for (double effort : efforts) list.push_back(answer(chain, {effort}));
+  return list;
+}
+
+struct Change {
+  std::string name;
+  Chain chain;
+};
+
+// What may happen to a placed model: the fastest device becomes slower, any one faster, the fastest one's memory
+// smaller.
+std::vector<Change> changes(const Chain& chain, Dice& dice) {
+  std::vector<Change> list;
+  auto scale = [&](const char* name, std::size_t place, double factor) {
+    Chain& c = list.emplace_back(Change{name, chain}).chain;
+    for (auto& options : c.units)
+      for (Option& o : options)
+        if (o.place == place) o.cost *= factor;
+  };
+  std::map<std::size_t, double> saved;  // by place, against each unit's dearest option
+  for (const auto& options : chain.units) {
+    double dearest = 0;
+    for (const Option& o : options) dearest = std::max(dearest, o.cost);
+    for (const Option& o : options) saved[o.place] += dearest - o.cost;
+  }
+  const std::size_t fastest = std::max_element(saved.begin(), saved.end(), [](const auto& a, const auto& b) {
+                                return a.second < b.second;
+                              })->first;
+  scale("slower", fastest, 1.1 + 0.9 * dice.unit());
+  scale("faster", dice.below(chain.places), 0.9 - 0.4 * dice.unit());
+  const double share = 0.98 - 0.13 * dice.unit();
+  Chain& less = list.emplace_back(Change{"less memory", chain}).chain;
+  for (std::size_t r = 0; r < chain.rows(); ++r)
+    if (chain.fixed[fastest][r] > 0)
+      less.limit[r] = static_cast<std::int64_t>(share * static_cast<double>(less.limit[r]));
+  return list;
+}
+
+// After each change: staying, planning again from the answer before, and planning afresh.
+Json replans(const Chain& chain, const std::vector<double>& efforts, Dice dice) {
+  Json list = Json::array();
+  const ChainResult before = solve(chain);
+  if (!before.fits) return list;
+  for (const Change& change : changes(chain, dice)) {
+    const Chain& c = change.chain;
+    list.push_back({{"change", change.name},
+                    {"stay", fits(c, before.placement) ? Json(cost_of(c, before.placement)) : Json()},
+                    {"again", answer(c, {replan_effort, &before})},
+                    {"afresh", answers(c, efforts)}});
+  }
+  return list;
 }
 
 struct Arguments {
@@ -180,24 +234,25 @@ void run(const Arguments& a) {
     test::Roles roles;
     for (const probes::Door* d : problem.devices) roles.device.push_back(d->info.kind);
     for (const Unit& u : request.units) roles.experts.push_back(u.kind == "experts");
-    Json results = Json::array(), rules = Json::object();
-    for (double effort : a.efforts) results.push_back(answer(posed.chain, effort));
+    Json rules = Json::object();
     for (const test::Rule& rule : test::all_rules()) {
       const auto x = rule.place(posed.chain, roles);
       rules[rule.name] = x ? Json(cost_of(posed.chain, *x)) : Json();
     }
-    cases.push_back({{"machine", machine.name},
-                     {"model", model.name},
-                     {"weights", hal::to_string(load.weights)},
-                     {"context", stage.context},
-                     {"sessions", request.sessions},
-                     {"mode", to_string(request.mode)},
-                     {"fill", fill},
-                     {"units", posed.chain.units.size()},
-                     {"devices", posed.chain.devices},
-                     {"results", results},
-                     {"rules", rules},
-                     {"chain", chain_json(posed.chain)}});
+    cases.push_back(
+        {{"machine", machine.name},
+         {"model", model.name},
+         {"weights", hal::to_string(load.weights)},
+         {"context", stage.context},
+         {"sessions", request.sessions},
+         {"mode", to_string(request.mode)},
+         {"fill", fill},
+         {"units", posed.chain.units.size()},
+         {"devices", posed.chain.places},
+         {"results", answers(posed.chain, a.efforts)},
+         {"replans", replans(posed.chain, a.efforts, Dice(a.seed + 1000 * static_cast<std::uint64_t>(i + 1)))},
+         {"rules", rules},
+         {"chain", chain_json(posed.chain)}});
     if (small) cases.back()["brute_force"] = brute_force(posed.chain);
     std::cerr << "\r" << i + 1 << " of " << a.count << std::flush;
   }

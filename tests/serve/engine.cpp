@@ -70,6 +70,7 @@ TEST(ServingMoves, WhileTokensComeNoneIsLostAndNoneComesTwice) {
     streamed.insert(streamed.end(), p.tokens.begin(), p.tokens.end());
     std::this_thread::sleep_for(1ms);  // so that the moves come in between
   }));
+  while (need(moving->stats()).cached == 0) std::this_thread::sleep_for(1ms);
   for (const char* to : {"sim:kernel", "sim:graph", "cpu:0", "sim:kernel", "cpu"}) {
     auto moved = moving->move(to);
     ASSERT_TRUE(moved) << hal::describe(moved.error());

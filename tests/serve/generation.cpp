@@ -83,8 +83,8 @@ TEST(Generation, ValuesOutOfRangeAreNamed) {
   };
   Generation g;
   EXPECT_EQ(why(g), "nothing");
-  g.max_tokens = 0;
-  EXPECT_EQ(why(g), "generation: max_tokens is 0, expected 1 or more");
+  g.max_tokens = -1;
+  EXPECT_EQ(why(g), "generation: max_tokens is -1, expected 0 or more");
   g.max_tokens = 1;
   g.stop = {8, 9};
   EXPECT_EQ(why(g), "generation: stop has token 9, the vocabulary has 9");

@@ -29,12 +29,15 @@ class Filler {
     const std::size_t option = option_on(c_, u, d);
     if (option == nowhere) return false;
     std::vector<std::int64_t> with = taken_;
+    const Option& o = c_.units[u][option];
     for (std::size_t r = 0; r < c_.rows(); ++r) {
-      with[r] += c_.units[u][option].takes[r] + (used_ >> d & 1 ? 0 : c_.fixed[d][r]);
+      with[r] += o.takes[r];
+      for (std::size_t once = 0; once < c_.devices; ++once)
+        if ((o.devices & ~used_) >> once & 1) with[r] += c_.fixed[once][r];
       if (with[r] > c_.limit[r]) return false;
     }
     taken_ = std::move(with);
-    used_ |= std::uint64_t{1} << d;
+    used_ |= o.devices;
     x_[u] = option;
     return true;
   }
