@@ -162,7 +162,7 @@ Status Journal::open_session(std::uint64_t session, std::string_view parameters)
 Status Journal::append(std::span<const JournalAppend> appends) {
   Lock lock(mutex_);
   JournalRecords records(end_);
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> before;  // lengths, for when nothing was written
+  std::map<std::uint64_t, std::uint64_t> before;  // lengths, for when nothing was written
   auto append_each = [&]() -> Status {
     for (const JournalAppend& a : appends) {
       HAL_CHECK(usable(a.session));
@@ -170,7 +170,7 @@ Status Journal::append(std::span<const JournalAppend> appends) {
       if (a.at > length)
         return Error{Code::invalid_argument, text(path_.string(), ": tokens for position ", a.at, " of session ",
                                                   a.session, ", whose log has ", length)};
-      before.emplace_back(a.session, length);
+      before.emplace(a.session, length);
       length = a.at + a.tokens.size();
       records.tokens(a.session, a.at, a.tokens);
     }
@@ -178,7 +178,7 @@ Status Journal::append(std::span<const JournalAppend> appends) {
   };
   auto appended = append_each();
   if (!appended)
-    for (auto b = before.rbegin(); b != before.rend(); ++b) lengths_[b->first] = b->second;
+    for (const auto& [session, length] : before) lengths_[session] = length;
   return appended;
 }
 
@@ -267,7 +267,7 @@ Status Journal::compact(Lock&) {
   HAL_TRY(NewFile file, NewFile::create(path_));
   HAL_CHECK(file.write(Format::begin()));
   HAL_CHECK(file.write(records.bytes()));
-  const Status committed = file.commit();
+  Status committed = file.commit();
   if (!file.renamed()) return committed;
   file_ = std::make_shared<const Descriptor>(std::move(file).take());
   end_ = Format::begin_bytes + records.bytes().size();

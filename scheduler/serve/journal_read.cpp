@@ -91,8 +91,9 @@ class Replay {
       return nonsense(text("its ", rest.size(), " bytes are no position and tokens"));
     const auto at = number_at<std::uint64_t>(rest, 0);
     if (at > s.tokens.size()) return nonsense(text("it appends at ", at, " to a log of ", s.tokens.size(), " tokens"));
-    s.tokens.resize(at + (rest.size() - 8) / sizeof(std::int32_t));
-    std::memcpy(s.tokens.data() + at, rest.data() + 8, rest.size() - 8);
+    const Span tokens = rest.subspan(8);
+    s.tokens.resize(at + tokens.size() / sizeof(std::int32_t));
+    if (!tokens.empty()) std::memcpy(s.tokens.data() + at, tokens.data(), tokens.size());
     std::erase_if(s.snapshots, [&](const auto& mark) { return mark.length > at; });
     return hal::ok();
   }

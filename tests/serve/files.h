@@ -105,15 +105,17 @@ int in_child(const Work& work) {
   return WEXITSTATUS(status);
 }
 
-// Starts `work` in a process of its own and kills it after `time`, at any instruction.
-template <class Work>
-void killed_after(std::chrono::microseconds time, const Work& work) {
+// Starts `work` in a process of its own and kills it, at any instruction, `time` after ready() is true.
+template <class Work, class Ready>
+void killed_after(std::chrono::microseconds time, const Work& work, const Ready& ready) {
   const pid_t child = fork();
   if (child == 0) {
     work();
     _exit(0);
   }
   ASSERT_GT(child, 0);
+  const auto given_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!ready() && std::chrono::steady_clock::now() < given_up) std::this_thread::yield();
   std::this_thread::sleep_for(time);
   kill(child, SIGKILL);
   int status = 0;

@@ -66,7 +66,7 @@ class JournalFile : public Folder {
   };
   std::vector<Step> write_sample() const {
     std::vector<Step> steps;
-    auto [journal, content] = opened();
+    const auto journal = opened().journal;
     auto step = [&](const hal::Status& done, std::vector<JournalSession> now) {
       good(done);
       steps.push_back({journal->bytes(), std::move(now)});
