@@ -45,7 +45,8 @@ struct AdmissionOptions {
   std::chrono::nanoseconds longest_wait = std::chrono::seconds(60);
   // Takes a session elsewhere, or says why not. Empty: nowhere.
   std::function<hal::Status(const AdmissionRequest& request, const std::string& reason)> overflow;
-  // After memory was released while sessions wait: poll() may admit some. On the releasing thread; must only wake.
+  // After memory was released while sessions wait: poll() may admit some. As Ledger::on_release; nor
+  // may it take a lock that is held when the Admission is called.
   std::function<void()> wake;
 };
 

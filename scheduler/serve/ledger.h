@@ -137,7 +137,9 @@ class Ledger : public std::enable_shared_from_this<Ledger> {
   hal::Status watch_pool(const std::string& pool, BudgetReader reader) { return watch(pool, false, std::move(reader)); }
   hal::Status watch_device(const std::string& id, BudgetReader reader) { return watch(id, true, std::move(reader)); }
   hal::Result<Registration> add_relief(Relief relief);  // not_found: no such device
-  // Called after memory may have become free; it should only wake somebody, who then tries again.
+  // Called after memory may have become free, also wherever a Reservation dies or shrinks: it should only wake
+  // somebody, who then tries again, and take no lock that is held while memory is given back (release a semaphore, for
+  // instance).
   Registration on_release(std::function<void()> wake);
   // Reads all watched rows and acts. Some times a second is enough. While one call runs, others return at once.
   void poll();

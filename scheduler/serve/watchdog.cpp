@@ -36,12 +36,13 @@ std::chrono::nanoseconds Watchdog::allowed(double predicted_seconds) const {
   return std::chrono::nanoseconds(static_cast<std::int64_t>(nanoseconds));
 }
 
-Watchdog::Watch Watchdog::begin(std::string what, double predicted_seconds) {
+Watchdog::Watch Watchdog::begin(std::string device, std::string what, double predicted_seconds) {
   Watch watch;
   watch.steps_ = steps_;
   std::lock_guard lock(steps_->mutex);
   watch.id_ = steps_->next++;
-  steps_->under_way[watch.id_] = {std::move(what), predicted_seconds, options_.now(), allowed(predicted_seconds)};
+  steps_->under_way[watch.id_] = {std::move(device), std::move(what), predicted_seconds, options_.now(),
+                                  allowed(predicted_seconds)};
   return watch;
 }
 
@@ -53,7 +54,7 @@ void Watchdog::poll() {
     for (auto& [id, step] : steps_->under_way) {
       if (step.late || now - step.begin <= step.allowed) continue;
       step.late = true;
-      late.push_back({step.what, step.predicted, step.allowed, now - step.begin});
+      late.push_back({step.device, step.what, step.predicted, step.allowed, now - step.begin});
     }
   }
   if (options_.on_late)

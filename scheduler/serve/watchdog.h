@@ -14,7 +14,7 @@
 namespace switchyard::scheduler {
 
 struct LateStep {
-  std::string what;  // as begun: device and step
+  std::string device, what;  // as begun
   double predicted_seconds = 0;
   std::chrono::nanoseconds allowed{}, taken{};
 };
@@ -50,13 +50,13 @@ class Watchdog {
 
   explicit Watchdog(WatchdogOptions options);
   // predicted_seconds: what makes no sense (negative, not a number) counts as 0.
-  [[nodiscard]] Watch begin(std::string what, double predicted_seconds);
+  [[nodiscard]] Watch begin(std::string device, std::string what, double predicted_seconds);
   std::chrono::nanoseconds allowed(double predicted_seconds) const;
   void poll();
 
  private:
   struct Step {
-    std::string what;
+    std::string device, what;
     double predicted = 0;
     std::chrono::nanoseconds begin{}, allowed{};
     bool late = false;

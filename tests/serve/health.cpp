@@ -131,8 +131,8 @@ TEST(HealthWatchdog, AllowsTenTimesThePredictionAndNeverLessThanTheFloor) {
 
 TEST(HealthWatchdog, TellsOnceOfAStepThatIsLate) {
   Dog dog;
-  auto slow = dog.watchdog.begin("card:0 step 7", 1);
-  auto quick = dog.watchdog.begin("cpu:0 step 8", 1);
+  auto slow = dog.watchdog.begin("card:0", "step 7", 1);
+  auto quick = dog.watchdog.begin("cpu:0", "step 8", 1);
   dog.clock.pass(10);
   dog.watchdog.poll();
   EXPECT_TRUE(dog.late.empty()) << "just in time";
@@ -142,7 +142,8 @@ TEST(HealthWatchdog, TellsOnceOfAStepThatIsLate) {
   dog.watchdog.poll();
   dog.watchdog.poll();
   ASSERT_EQ(dog.late.size(), 1u);
-  EXPECT_EQ(dog.late[0].what, "card:0 step 7");
+  EXPECT_EQ(dog.late[0].device, "card:0");
+  EXPECT_EQ(dog.late[0].what, "step 7");
   EXPECT_EQ(dog.late[0].predicted_seconds, 1);
   EXPECT_EQ(dog.late[0].allowed, milliseconds(10000));
   EXPECT_EQ(dog.late[0].taken, milliseconds(10100));
@@ -153,8 +154,8 @@ TEST(HealthWatchdog, TellsOnceOfAStepThatIsLate) {
 TEST(HealthWatchdog, AWatchEndsWhenItDiesOrIsReplaced) {
   Dog dog;
   {
-    auto first = dog.watchdog.begin("first", 0);
-    auto second = dog.watchdog.begin("second", 0);
+    auto first = dog.watchdog.begin("cpu:0", "first", 0);
+    auto second = dog.watchdog.begin("cpu:0", "second", 0);
     second = std::move(first);
     Watchdog::Watch third = std::move(second);
     dog.clock.pass(6);
@@ -163,7 +164,7 @@ TEST(HealthWatchdog, AWatchEndsWhenItDiesOrIsReplaced) {
     EXPECT_EQ(dog.late[0].what, "first");
     EXPECT_TRUE(third.late());
   }
-  { auto fourth = dog.watchdog.begin("fourth", 0); }
+  { auto fourth = dog.watchdog.begin("cpu:0", "fourth", 0); }
   dog.clock.pass(6);
   dog.watchdog.poll();
   EXPECT_EQ(dog.late.size(), 1u);
@@ -182,7 +183,7 @@ TEST(HealthWatchdog, ManyThreads) {
     for (int t = 0; t < 4; ++t)
       threads.emplace_back([&] {
         for (int i = 0; i < 500; ++i) {
-          auto watch = watchdog.begin("step", 0);
+          auto watch = watchdog.begin("cpu:0", "step", 0);
           if (i % 100) continue;
           while (!watch.late()) std::this_thread::yield();
           ++hung;

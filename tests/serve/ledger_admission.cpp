@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <thread>
 
 #include "scheduler/serve/admission.h"
 #include "tests/serve/small_machine.h"
@@ -109,6 +110,43 @@ TEST(LedgerAdmission, TheNextIsTriedWhenTheHeadLeaves) {
   const auto admitted = admission.poll();
   ASSERT_EQ(admitted.size(), 1u);
   EXPECT_EQ(admitted[0].id, small.id);
+}
+
+// Memory that comes free after the last try and before the session is in the queue.
+TEST(LedgerAdmission, AReleaseDuringATryIsNotLost) {
+  Rig rig;
+  Admission admission(rig.ledger, rig.options);
+  Decision running = admission.admit(rig.on_card("running", 6 * gb));
+  AdmissionRequest request = rig.on_card("late", 3 * gb);
+  request.ways.push_back({Route::other_device, "none", [&]() -> hal::Result<std::vector<Reservation>> {
+                            std::thread([&] { running.held.clear(); }).join();
+                            return hal::Error{hal::Code::not_found, "none"};
+                          }});
+  const Decision late = admission.admit(std::move(request));
+  EXPECT_EQ(late.route, Route::queued);
+  EXPECT_EQ(rig.wakes, 1);
+  const auto admitted = admission.poll();
+  ASSERT_EQ(admitted.size(), 1u);
+  EXPECT_EQ(admitted[0].id, late.id);
+}
+
+TEST(LedgerAdmission, WhoComesFirstTakesNobodysTurn) {
+  for (const hal::Bytes wanted : {gb, 8 * gb}) {  // the urgent one fits, or gives up
+    Rig rig;
+    Admission admission(rig.ledger, rig.options);
+    Decision running = admission.admit(rig.on_card("running", 6 * gb));
+    Decision more = admission.admit(rig.on_card("more", gb));
+    const auto waiting = admission.admit(rig.on_card("waiting", 5 * gb));
+    EXPECT_EQ(waiting.route, Route::queued);
+    running.held.clear();
+    AdmissionRequest urgent = rig.on_card("urgent", wanted, 1);
+    urgent.may_wait = false;
+    const Decision decision = admission.admit(std::move(urgent));
+    EXPECT_EQ(decision.route, wanted == gb ? Route::own_device : Route::refused);
+    const auto admitted = admission.poll();
+    ASSERT_EQ(admitted.size(), 1u);
+    EXPECT_EQ(admitted[0].id, waiting.id);
+  }
 }
 
 TEST(LedgerAdmission, OverflowsAfterWaitingOrWhenTheQueueIsFull) {

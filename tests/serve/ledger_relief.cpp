@@ -8,6 +8,7 @@
 #include "scheduler/serve/budget.h"
 #include "tests/serve/small_machine.h"
 #include "tests/support/devices.h"
+#include "tests/support/fake_backend.h"
 #include "tests/support/folder.h"
 
 namespace switchyard {
@@ -49,6 +50,7 @@ struct Card {
   // A relief that gives back what is wanted of a reservation.
   Registration relief(ReliefOrder order, const std::string& what, Reservation& of) {
     auto made = ledger->add_relief({order, "card:0", what, [&of](hal::Bytes wanted) {
+                                      EXPECT_GT(wanted, 0u);
                                       const hal::Bytes before = of.bytes();
                                       of.shrink(wanted);
                                       return before - of.bytes();
@@ -141,6 +143,24 @@ TEST(LedgerRelief, NothingNewIsAdmittedUntilItHasBeenCalm) {
   EXPECT_TRUE(card.row().admitting);
   EXPECT_EQ(woken, before + 1) << "whoever waits is told";
   EXPECT_TRUE(card.ledger->reserve("card:0", 1, {"b", Use::kv}));
+}
+
+TEST(LedgerRelief, PromisesHaveTimeToBeKept) {
+  Card card;
+  auto held = card.hold(6);
+  int asked = 0;
+  const auto relief = card.ledger->add_relief({ReliefOrder::drop_caches, "card:0", "later", [&](hal::Bytes wanted) {
+                                                 ++asked;
+                                                 return wanted;
+                                               }});
+  card.others = 4;
+  for (int i = 0; i < 4; ++i) card.poll(0.5);
+  EXPECT_EQ(asked, 1);
+  card.poll(0.5);
+  EXPECT_EQ(asked, 2) << "it has not been kept";
+  held.shrink(3 * gb);
+  for (int i = 0; i < 10; ++i) card.poll(0.5);
+  EXPECT_EQ(asked, 2);
 }
 
 TEST(LedgerRelief, SaysOnceThatAllWereAsked) {
@@ -321,19 +341,26 @@ TEST(LedgerBudget, KeepsNoDeviceOpenAndSaysThatItIsClosed) {
 }
 
 TEST(LedgerBudget, WatchesPoolsAndLimitsOfTheDevicesGiven) {
-  const auto sim = test::open_device("sim:small", {"tests/data/sim/small.json"});
-  const auto cpu = test::open_device("cpu:0");
-  probes::Machine machine = test::small_machine();
-  machine.chips[1].doors[0].info.id = "sim:small";  // what was inner:0
-  const auto ledger = Ledger::make(machine);
-  ASSERT_TRUE(watch(*ledger, machine, {sim, cpu}));
+  auto device = [](const std::string& id, std::vector<hal::Heap> memory) {
+    auto made = std::make_shared<test::FakeDevice>();
+    made->about.id = id;
+    made->memory = std::move(memory);
+    return made;
+  };
+  const hal::Heap others_memory{20 * gb, 20 * gb, 2 * gb, false, true};
+  const auto cpu = device("cpu:0", {{20 * gb, 9 * gb, 3 * gb, true, true}});
+  const auto inner = device("inner:0", {others_memory, {6 * gb, 4 * gb, gb, true, false}});
+  const auto elsewhere = device("elsewhere:0", {others_memory});
+  const auto ledger = Ledger::make(test::small_machine());
+  ASSERT_TRUE(watch(*ledger, test::small_machine(), {inner, cpu, elsewhere}));
   ledger->poll();
   const auto rows = ledger->snapshot();
-  const auto heap = sim->heaps()->front();
-  ASSERT_EQ(rows[2].name, "sim:small");
-  EXPECT_EQ(rows[2].limit, std::min<hal::Bytes>(heap.budget + heap.used, 6 * gb));
-  EXPECT_NE(rows[0].limit, 16 * gb);  // by the CPU's, as it is now
-  EXPECT_EQ(rows[1].limit, 8 * gb);   // no device of it was given
+  EXPECT_EQ(rows[0].limit, 13 * gb) << "as the CPU says, and what both have taken";
+  EXPECT_EQ(rows[0].others, 7 * gb);
+  EXPECT_EQ(rows[1].limit, 8 * gb) << "no device of it was given";
+  ASSERT_EQ(rows[2].name, "inner:0");
+  EXPECT_EQ(rows[2].limit, 5 * gb);
+  EXPECT_EQ(read_budget(elsewhere)()->available, 20 * gb) << "it has no memory of its own";
 }
 
 TEST(LedgerBudget, ReadsStallsOfLinux) {

@@ -89,7 +89,11 @@ TEST(LedgerThreads, ReliefWhileOthersReserve) {
   options.on_action = [&](const LedgerAction&) { ++told; };
   const auto ledger = Ledger::make(test::small_machine(), options);
   std::mt19937 random(1);
-  ASSERT_TRUE(ledger->watch_pool("host", [&] {  // one poll at a time
+  std::atomic<int> reading = 0;
+  ASSERT_TRUE(ledger->watch_pool("host", [&] {
+    EXPECT_EQ(reading++, 0) << "one poll at a time";
+    std::this_thread::sleep_for(std::chrono::microseconds(10));
+    --reading;
     return Reading{std::uniform_int_distribution<hal::Bytes>(2 * gb, 16 * gb)(random), 0};
   }));
   std::atomic<bool> done = false;
