@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <unistd.h>
 
 #include "backends/remote/device.h"
 
@@ -45,11 +45,14 @@ class RemoteBackend final : public Backend {
 
   Result<ConnectionRef> connected() {
     std::lock_guard lock(mutex_);
+    // After a fork it is the other process's, whose thread reads it; nothing here may close it.
+    if (connection_ && started_by_ != getpid()) (void)new ConnectionRef(std::exchange(connection_, nullptr));
     if (connection_ && !connection_->lost()) return connection_;
     connection_ = nullptr;
     if (options_.command.empty())
       return Error{Code::unavailable, name_ + ": no program is named that becomes its host process"};
     HAL_TRY(connection_, Connection::start(name_, options_));
+    started_by_ = getpid();
     return connection_;
   }
 
@@ -57,6 +60,7 @@ class RemoteBackend final : public Backend {
   Options options_;
   std::mutex mutex_;
   ConnectionRef connection_;
+  pid_t started_by_ = 0;
 };
 
 }  // namespace

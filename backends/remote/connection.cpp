@@ -2,12 +2,13 @@
 
 namespace switchyard::backends::remote {
 
+using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 namespace {
 
 constexpr Bytes slot_bytes = 2 << 20, slots = 8;
-constexpr std::chrono::milliseconds to_die{200}, to_close{3000};
+constexpr std::chrono::milliseconds to_die = 200ms, to_close = 3s;
 
 std::string seconds(std::chrono::milliseconds time) {
   std::string text = std::to_string(static_cast<double>(time.count()) / 1000);
@@ -177,14 +178,16 @@ void Connection::give_slot(const Slot& slot) {
 
 void Connection::read() {
   heard_ = Clock::now();
-  const auto tick = std::clamp(options_.patience / 4, std::chrono::milliseconds(1), std::chrono::milliseconds(250));
+  auto tick = std::clamp<std::chrono::milliseconds>(options_.patience / 4, 1ms, 5s);
   for (std::string why;;) {
     const auto state = channel_->pump(tick, process_->watch(), [&](Message m) { return take(std::move(m)); });
     if (state == Channel::State::ended) return end({});
     if (state == Channel::State::broken) return end("it sent what is no message");
     if (why = overdue(); !why.empty()) return end(std::move(why));
     std::lock_guard lock(mutex_);
-    if (closing_ && Clock::now() > closed_ + to_close) break;
+    if (!closing_) continue;
+    if (Clock::now() > closed_ + to_close) break;
+    tick = 100ms;
   }
   end("it did not let go");
 }

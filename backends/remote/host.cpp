@@ -1,5 +1,7 @@
 #include "backends/remote/host.h"
 
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -23,6 +25,7 @@ const Error garbled{Code::internal, "host process: a request is cut short"};
 }  // namespace
 
 void serve(int fd, Backend& backend, const Host& host, const Fault& fault) {
+  fcntl(fd, F_SETFD, FD_CLOEXEC);  // what a driver starts must not keep it open
   auto channel = Channel::open(File(fd));
   if (!channel) return;
   HostSide side(std::move(*channel), backend, host, fault);
@@ -49,10 +52,12 @@ void HostSide::run() {
 void HostSide::maybe(Fault::At at) {
   if (at != fault_.at || ++counts_[static_cast<std::size_t>(at)] != fault_.nth) return;
   switch (fault_.what) {
-    case Fault::Do::exit: _exit(3);
+    case Fault::Do::exit: syscall(SYS_exit_group, 3); break;  // no exit handlers
     case Fault::Do::hang:
       for (;;) pause();
-    case Fault::Do::crash: std::signal(SIGSEGV, SIG_DFL); (void)raise(SIGSEGV);
+    case Fault::Do::crash:
+      std::signal(SIGSEGV, SIG_DFL);  // also where a sanitizer has one of its own
+      (void)raise(SIGSEGV);
   }
 }
 
@@ -158,11 +163,7 @@ std::string HostSide::call(Message& message, const std::stop_token& stop) {
     case Say::ping: return answer();
     case Say::discover: return answer(backend_.discover());
     case Say::open: return with(Open{}, [&](const Open& r) { return open(r); });
-    case Say::heaps:
-      return with(Id{}, [&](Id id) -> Result<std::vector<Heap>> {
-        HAL_TRY(const DeviceRef device, objects_.get<DeviceRef>(id));
-        return device->heaps();
-      });
+    case Say::heaps: return with(Id{}, [&](Id id) { return heaps(id); });
     case Say::allocate: return with(Allocate{}, [&](const Allocate& r) { return allocate(r, message.files); });
     case Say::read:
     case Say::write: return with(Move{}, [&](const Move& r) { return move(message.header.say, r); });
@@ -193,10 +194,22 @@ Result<Info> HostSide::open(const Open& request) {
   return info;
 }
 
+Result<std::vector<Heap>> HostSide::heaps(Id id) {
+  HAL_TRY(const DeviceRef device, objects_.get<DeviceRef>(id));
+  HAL_TRY(std::vector<Heap> heaps, device->heaps());
+  std::lock_guard lock(shared_mutex_);
+  for (Heap& heap : heaps)
+    if (heap.host_visible) {
+      heap.used += shared_[device.get()];
+      break;
+    }
+  return heaps;
+}
+
 Status HostSide::allocate(const Allocate& request, std::vector<File>& files) {
   maybe(Fault::At::allocation);
   HAL_TRY(DeviceRef device, objects_.get<DeviceRef>(request.device));
-  HeldBuffer held{device, nullptr, nullptr, nullptr};
+  HeldBuffer held{device, nullptr, nullptr, nullptr, nullptr};
   if (files.empty()) {
     HAL_TRY(held.buffer, device->allocate({request.bytes, request.memory, request.label}));
     objects_.put(request.as, std::move(held));
@@ -217,6 +230,12 @@ Status HostSide::allocate(const Allocate& request, std::vector<File>& files) {
     held.buffer = std::make_shared<SharedBuffer>(std::move(held.mapping));
     held.copy = std::make_shared<BufferRef>();
   }
+  std::lock_guard lock(shared_mutex_);
+  shared_[device.get()] += request.bytes;
+  held.counted = std::shared_ptr<const void>(device.get(), [this, bytes = request.bytes](const void* of) {
+    std::lock_guard counting(shared_mutex_);
+    shared_[static_cast<const Device*>(of)] -= bytes;
+  });
   objects_.put(request.as, std::move(held));
   return ok();
 }

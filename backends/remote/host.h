@@ -28,6 +28,7 @@ class HostSide {
   std::string call(Message& message, const std::stop_token& stop);  // gives the whole answer
   Status greet(Message& message);
   Result<Info> open(const Open& request);
+  Result<std::vector<Heap>> heaps(Id id);
   Status allocate(const Allocate& request, std::vector<File>& files);
   Status move(Say say, const Move& request);
   Status make_queue(const MakeQueue& request);
@@ -49,6 +50,9 @@ class HostSide {
   std::atomic<std::uint64_t> counts_[5] = {};
   Objects objects_;
   std::shared_ptr<const Mapping> region_;
+
+  std::mutex shared_mutex_;
+  std::map<const Device*, Bytes> shared_;  // bytes of shared memory made for a device
 
   std::mutex blobs_mutex_;
   std::unordered_map<Id, std::weak_ptr<const Mapping>> blobs_;

@@ -46,7 +46,8 @@ struct HeldBuffer {
   DeviceRef device;
   std::shared_ptr<const Mapping> mapping;  // an adopted buffer's memory
   BufferRef buffer;
-  std::shared_ptr<BufferRef> copy;  // of a SharedBuffer, on the device: made when a command needs it. One thread
+  std::shared_ptr<BufferRef> copy;      // of a SharedBuffer, on the device: made when a command needs it. One thread
+  std::shared_ptr<const void> counted;  // in what the device is said to use, where the device does not count it itself
 };
 struct HeldProgram {
   ProgramRef program;

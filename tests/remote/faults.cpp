@@ -109,6 +109,36 @@ TEST_F(Remote, KillFreesWhoeverWaits) {
   }
 }
 
+// What waits for another device goes another way; what is behind it must not overtake it.
+TEST_F(Remote, ASubmissionStaysBehindOneThatWaitsForAnotherDevice) {
+  for (bool killed : {false, true}) {
+    SCOPED_TRACE(killed ? "killed" : "left alone");
+    auto b = backend("cpu");
+    DeviceRef device = open(*b), other = open(*backend("cpu", {}, true));
+    auto queue = device->create_queue(QueueKind::any);
+    auto t = device->create_timeline(0), theirs = other->create_timeline(0), last = other->create_timeline(0);
+    auto a = device->allocate({64, Memory::device, "a"});
+    ASSERT_TRUE(queue && t && theirs && last && a);
+    ASSERT_TRUE((*queue)->submit({{{*theirs, 1}}, {Fill{{*a}, 1}}, {{*t, 1}}, nullptr}));
+    ASSERT_TRUE((*queue)->submit({{}, {Fill{{*a}, 2}}, {{*t, 2}, {*last, 1}}, nullptr}));
+    EXPECT_EQ((*t)->wait(1, 50ms).error().code, Code::timed_out);
+    if (killed) {
+      ASSERT_TRUE(remote::kill(*device));
+      expect_lost((*t)->wait(2, patience));  // although it still waits
+    }
+    ASSERT_TRUE((*theirs)->signal(1));
+    if (killed) {
+      expect_lost((*last)->wait(1, patience));
+      continue;
+    }
+    ASSERT_TRUE((*last)->wait(1, patience));
+    ASSERT_TRUE((*t)->wait(2, patience));
+    std::uint32_t word = 0;
+    ASSERT_TRUE((*a)->read(0, std::as_writable_bytes(std::span(&word, 1))));
+    EXPECT_EQ(word, 2u);
+  }
+}
+
 TEST_F(Remote, AStoppedProcessIsFoundByAPing) {
   auto b = backend("cpu", {"", 300ms});
   DeviceRef device = open(*b);
@@ -119,6 +149,7 @@ TEST_F(Remote, AStoppedProcessIsFoundByAPing) {
 }
 
 TEST_F(Remote, DiscoverySaysWhatIsWrongWithAHost) {
+  unsetenv("SWITCHYARD_BACKEND_HOST");
   auto discovered = [](std::vector<std::string> command, std::chrono::milliseconds limit = 30s) {
     Discovery d = remote::make("cpu", {std::move(command), {}, limit})->discover();
     EXPECT_TRUE(d.devices.empty());
@@ -141,6 +172,10 @@ TEST_F(Remote, DiscoverySaysWhatIsWrongWithAHost) {
   a = discovered({});
   EXPECT_EQ(a.code, "no_host") << a.detail;
   EXPECT_EQ(a.api, "cpu");
+  setenv("SWITCHYARD_BACKEND_HOST", "/no/such/tool", 1);
+  a = discovered({});
+  EXPECT_NE(a.detail.find("/no/such/tool"), std::string::npos) << a.detail;
+  unsetenv("SWITCHYARD_BACKEND_HOST");
 }
 
 // An application that is itself killed leaves no host behind.
