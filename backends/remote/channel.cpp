@@ -11,7 +11,6 @@
 namespace switchyard::backends::remote {
 namespace {
 
-constexpr std::size_t most_files = 64;           // of one message; the system takes 253
 constexpr std::uint32_t most_bytes = 256 << 20;  // of one message; a segment of a whole model is below one MiB
 
 }  // namespace

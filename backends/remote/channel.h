@@ -36,6 +36,8 @@ struct Message {
   std::vector<File> files;
 };
 
+constexpr std::size_t most_files = 250;  // of one message; the system takes 253
+
 class Channel {
  public:
   static Result<std::unique_ptr<Channel>> open(File socket);

@@ -61,8 +61,9 @@ Result<std::vector<File>> give(const Segment& segment, std::span<const Id> missi
     Blob& blob = blobs[i];
     if (std::find(missing.begin(), missing.end(), blob.blob) == missing.end()) continue;
     const Constant& c = segment.constants[i];
-    auto range = c.mapped_file ? file_behind(c.data) : std::nullopt;
+    auto range = c.mapped_file && files.size() + 1 < most_files ? file_behind(c.data) : std::nullopt;
     if (!range) {
+      blob.mapped_file = false;
       blob.offset = room;
       room += (c.data.size() + page - 1) / page * page;
       copied.push_back(i);

@@ -161,9 +161,9 @@ TEST_F(Remote, DiscoverySaysWhatIsWrongWithAHost) {
   a = discovered({"/bin/sh", "-c", "kill -6 $$"});
   EXPECT_EQ(a.code, "crashed") << a.detail;
   EXPECT_NE(a.detail.find("signal 6"), std::string::npos) << a.detail;
-  a = discovered({"/bin/sh", "-c", "sleep 60"}, 200ms);
+  a = discovered({"/bin/sh", "-c", "exec sleep 60"}, 200ms);
   EXPECT_EQ(a.code, "timed_out") << a.detail;
-  a = discovered({"/bin/sh", "-c", "printf '%0500d' 0 >&3; sleep 60"});
+  a = discovered({"/bin/sh", "-c", "printf '%0500d' 0 >&3; exec sleep 60"});
   EXPECT_EQ(a.code, "crashed") << a.detail;
   EXPECT_NE(a.detail.find("no message"), std::string::npos) << a.detail;
   a = discovered({"/no/such/program"});
