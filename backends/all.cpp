@@ -1,5 +1,7 @@
 #include "backends/all.h"
 
+#include <algorithm>
+
 namespace switchyard::backends {
 
 // One line per API folder that is built; each defines its own make function.
@@ -16,17 +18,22 @@ hal::BackendRef make_opencl();
 
 std::vector<hal::BackendRef> all(const Options& options) {
   std::vector<hal::BackendRef> list;
-  list.push_back(make_cpu());
+  auto add = [&](const char* name, auto make) {
+    if (std::find(options.remote.begin(), options.remote.end(), name) == options.remote.end())
+      return list.push_back(make());
+    remote::Options host = options.host;
+    for (const std::string& file : options.sims) host.arguments.insert(host.arguments.end(), {"--sim", file});
+    list.push_back(remote::make(name, std::move(host)));
+  };
+  add("cpu", make_cpu);
 #if SWITCHYARD_HAVE_SIM
-  if (!options.sims.empty()) list.push_back(make_sim(options.sims));
-#else
-  (void)options;
+  if (!options.sims.empty()) add("sim", [&] { return make_sim(options.sims); });
 #endif
 #if SWITCHYARD_HAVE_VULKAN
-  list.push_back(make_vulkan());
+  add("vulkan", make_vulkan);
 #endif
 #if SWITCHYARD_HAVE_OPENCL
-  list.push_back(make_opencl());
+  add("opencl", make_opencl);
 #endif
   return list;
 }

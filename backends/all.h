@@ -3,12 +3,14 @@
 #include <string>
 #include <vector>
 
-#include "hal/backend.h"
+#include "backends/remote.h"
 
 namespace switchyard::backends {
 
 struct Options {
-  std::vector<std::string> sims;  // files that describe sim devices; see backends/sim/README.md
+  std::vector<std::string> sims;    // files that describe sim devices; see backends/sim/README.md
+  std::vector<std::string> remote;  // names of backends that run in a process of their own each, as host says
+  remote::Options host;
 };
 
 // Those this build has, in a fixed order: cpu, sim (if any file is named), cuda, vulkan, opencl.

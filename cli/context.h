@@ -34,8 +34,9 @@ inline void check(hal::Status status) {
 
 struct Global {
   bool json = false;
-  bool validate = false;          // the contract checks of hal/layers/validate.h around every device
-  std::vector<std::string> sims;  // files that describe sim devices
+  bool validate = false;            // the contract checks of hal/layers/validate.h around every device
+  std::vector<std::string> sims;    // files that describe sim devices
+  std::vector<std::string> remote;  // backends in processes of their own
 };
 
 // Words for people go to stderr; data to stdout.

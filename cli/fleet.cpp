@@ -1,5 +1,7 @@
 #include "cli/fleet.h"
 
+#include <algorithm>
+
 #include "backends/all.h"
 #include "hal/layers/validate.h"
 #include "probes/discover/discover.h"
@@ -7,7 +9,11 @@
 namespace switchyard::cli {
 
 Fleet::Fleet(const Global& global) : validate_(global.validate) {
-  std::vector<hal::BackendRef> backends = backends::all({global.sims});
+  std::vector<hal::BackendRef> backends =
+      backends::all({global.sims, global.remote, {{"/proc/self/exe", "backend-host"}, {}}});
+  for (const std::string& name : global.remote)
+    if (std::none_of(backends.begin(), backends.end(), [&](const auto& b) { return b->name() == name; }))
+      fail(usage, "--remote " + name + ": no such backend here; `switchyard devices` lists what there is");
   probes::DiscoverOptions options;
   options.also_absent = backends::left_out();
   const char* here = std::getenv("SWITCHYARD_DISCOVER_IN_PROCESS");

@@ -1,6 +1,7 @@
 // switchyard VERB: one file per verb; this one lists them and turns failures into messages and exit codes.
 #include <cstdio>
 
+#include "backends/all.h"
 #include "cli/context.h"
 
 namespace switchyard::cli {
@@ -17,6 +18,7 @@ void add_bench(CLI::App&, Global&);
 
 int main(int argc, char** argv) {
   using namespace switchyard::cli;
+  if (auto code = switchyard::backends::remote::serve_if_host(argc, argv, switchyard::kernels::Library())) return *code;
   CLI::App app{"Finds every accelerator of this PC, measures it, and places models on it.", "switchyard"};
   app.require_subcommand(1);
   Global global;
@@ -27,6 +29,9 @@ int main(int argc, char** argv) {
     verb->add_flag("--json", global.json, "machine-readable output on stdout");
     verb->add_flag("--check", global.validate, "check every call against the device contract");
     verb->add_option("--sim", global.sims, "file that describes a simulated device; may be repeated");
+    verb->add_option("--remote", global.remote, "backends that run in a process of their own, such as vulkan,opencl")
+        ->delimiter(',')
+        ->envname("SWITCHYARD_REMOTE");
   }
   try {
     app.parse(argc, argv);

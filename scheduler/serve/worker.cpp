@@ -137,7 +137,7 @@ void Worker::loop() {
     running_ = commands_.front();
     commands_.pop_front();
     const CommandRef command = running_;
-    watch_ = core_->watchdog.begin(placement_.text(), core_->options.late_seconds);
+    watch_ = core_->watchdog.begin(placement_.text(), "command", core_->options.late_seconds);
     lock.unlock();
     Status done = command->work(*this);
     if (!done && failure_of(done.error())) failed({}, done.error());
@@ -188,7 +188,7 @@ void Worker::step(std::vector<Item> batch, std::unique_lock<std::mutex>& lock) {
   // Until one has been measured, any step may take long: programs are made, memory is touched for the first time.
   const double expected =
       steps_ || placement_.step_seconds ? times_->seconds(rows, sequences) : core_->options.late_seconds;
-  watch_ = core_->watchdog.begin(placement_.text(), expected);
+  watch_ = core_->watchdog.begin(placement_.text(), "step", expected);
   lock.unlock();
   Result<StepResult> result = executor_->step(items);
   lock.lock();

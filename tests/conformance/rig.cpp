@@ -10,6 +10,7 @@
 
 #include "backends/all.h"
 #include "hal/layers/validate.h"
+#include "tests/support/remote.h"
 
 namespace switchyard::test {
 namespace {
@@ -52,6 +53,7 @@ struct World {
 
   World() {
     backends::Options options;
+    options.remote = remote_backends();
     if (const char* sims = std::getenv("SWITCHYARD_SIM")) {
       std::istringstream list(sims);
       for (std::string file; std::getline(list, file, ':');)

@@ -1,5 +1,6 @@
 // The contract of hal/ on every device found. Tests are named by noun: Buffer.Maps/cpu_0.
 //   SWITCHYARD_SIM       files of simulated devices, separated by colons
+//   SWITCHYARD_REMOTE    backends in processes of their own, see tests/support/remote.h
 //   SWITCHYARD_VALIDATE  1: every device behind hal/layers/validate.h, which must change nothing
 //   SWITCHYARD_REPORT    file to write the results to; SWITCHYARD_STACK: the name of the driver stack, for the report
 #pragma once

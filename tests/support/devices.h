@@ -4,13 +4,14 @@
 
 #include "backends/all.h"
 #include "kernels/library.h"
+#include "tests/support/remote.h"
 
 namespace switchyard::test {
 
 inline hal::DeviceRef open_device(const std::string& id, const std::vector<std::string>& sims = {}) {
   static const kernels::Library library;
   std::string found;
-  for (auto& backend : backends::all({sims}))
+  for (auto& backend : backends::all({sims, remote_backends(), {}}))
     for (const hal::Info& info : backend->discover().devices) {
       found += " " + info.id;
       if (info.id != id) continue;
@@ -24,7 +25,7 @@ inline hal::DeviceRef open_device(const std::string& id, const std::vector<std::
 // Every device found, in the order of the backends; sims are not among them.
 inline std::vector<std::string> found_devices() {
   std::vector<std::string> ids;
-  for (auto& backend : backends::all({}))
+  for (auto& backend : backends::all({{}, remote_backends(), {}}))
     for (const hal::Info& info : backend->discover().devices) ids.push_back(info.id);
   return ids;
 }
