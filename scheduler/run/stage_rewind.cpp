@@ -1,5 +1,6 @@
 // What a stage keeps of its steps to move recurrent state on again, without the rest of the model.
 #include <algorithm>
+#include <numeric>
 
 #include "scheduler/run/stage.h"
 
@@ -80,21 +81,23 @@ Result<Point> Stage::rewind(const Rewind& rewind, const Point& after) {
   lane.upload_used = 0;
   const Bytes row = static_cast<Bytes>(models::scanned_columns(model_.config)) * 4;
   std::vector<Command> commands;
+  const auto border = static_cast<std::int32_t>(align / std::gcd(align, row));  // rows between offsets a slice may have
   std::int32_t slot_in = rewind.slot_in;
   for (const Rewind::Portion& p : rewind.portions) {
-    const std::int32_t table[] = {p.row, p.rows, slot_in, rewind.slot_out, rewind.past + p.row};
+    // The rows before the portion belong to no sequence of the run.
+    const std::int32_t before = p.row % border, rows = before + p.rows;
+    const std::int32_t table[] = {before, p.rows, slot_in, rewind.slot_out, rewind.past + p.row};
     HAL_TRY(Slice sequences, upload(lane, table, sizeof table));
-    // The rows before the portion belong to no sequence of the run: only so does every run begin at the block's border.
-    Run run{rewind_->program, {}, {p.row + p.rows, 1, 1}, {}};
+    Run run{rewind_->program, {}, {rows, 1, 1}, {}};
     if (Bytes need = rewind_->program->scratch()) run.scratch = {shared_->scratch, 0, need};
     for (const Binding& b : rewind_->plan.inputs) {
       if (b.role == Role::sequences) {
         run.slices.push_back(sequences);
         continue;
       }
-      const StateBuffer& rows = state_of(b.role, b.layer);
-      run.slices.push_back(
-          {rows.buffer, static_cast<Bytes>(rewind.block) * rows.unit, row * static_cast<Bytes>(p.row + p.rows)});
+      const StateBuffer& kept = state_of(b.role, b.layer);
+      const Bytes first = static_cast<Bytes>(rewind.block) * kept.unit + row * static_cast<Bytes>(p.row - before);
+      run.slices.push_back({kept.buffer, first, row * static_cast<Bytes>(rows)});
     }
     for (const Binding& b : rewind_->plan.states) {
       const StateBuffer& s = state_of(b.role, b.layer);

@@ -1,6 +1,5 @@
 // What a rewind runs, counted: convolutions and scans over the rows since a checkpoint, and nothing else.
-#include "models/shapes/shapes.h"
-#include "scheduler/run/executor.h"
+#include "scheduler/run/pipeline.h"
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
 
@@ -109,7 +108,9 @@ TEST_F(RewindOf, SixtyFourDecodedTokensAreFourRunsOfScans) {
   EXPECT_EQ(report->how, RollbackHow::rewind);
   EXPECT_EQ(report->tokens, 63);
   EXPECT_EQ(device->work->runs.size(), 4u) << "16 rows each";
-  EXPECT_EQ(device->work->runs.back().second, 63);
+  std::int64_t rows = 0;
+  for (const auto& run : device->work->runs) rows += run.second;
+  EXPECT_EQ(rows, 63);
   expect_only_scans();
   EXPECT_EQ(executor->steps(), steps);
   EXPECT_EQ(sequence->log().size(), 263u);
@@ -184,6 +185,48 @@ TEST_F(RewindOf, StepsThatAreTooLargeAreReplayedFromTheStateBeforeThem) {
   EXPECT_EQ(report->tokens, 3);
   feed(tokens(4, 4));
   EXPECT_EQ(executor->rollback(*sequence, 2)->how, RollbackHow::rewind);
+}
+
+// Steps of two groups in flight on two devices, and then back.
+TEST(Rewind, AfterAPipelineIsThatAfterSteps) {
+  auto cpu = test::open_device("cpu:0"), sim = test::open_device("sim:kernel", {"tests/data/sim/kernel.json"});
+  std::vector<std::unique_ptr<Executor>> executors;
+  std::vector<std::vector<std::unique_ptr<Sequence>>> sequences(2);
+  for (std::size_t e = 0; e < 2; ++e) {
+    auto model = models::load(test::oracle_path("models/moe-hybrid-f32"));
+    ASSERT_TRUE(model) << hal::describe(model.error());
+    std::vector<hal::DeviceRef> devices(static_cast<std::size_t>(models::unit_count(*model)), cpu);
+    std::fill(devices.begin() + 4, devices.end(), sim);
+    ExecutorOptions options;
+    options.context = 256;
+    options.rewind = 16;
+    executors.push_back(std::move(Executor::open(std::move(*model), devices, options)).value());
+    for (int g = 0; g < 2; ++g) sequences[e].push_back(std::move(executors[e]->create_sequence()).value());
+  }
+  constexpr std::int64_t rounds = 25;
+  std::vector<std::vector<std::int32_t>> parts;
+  for (std::int64_t r = 0; r <= rounds; ++r) parts.push_back(tokens(r ? 3 : 20, static_cast<std::int32_t>(r)));
+  std::vector<scheduler::GroupStep> first;
+  for (auto& s : sequences[0]) first.push_back({{s.get(), parts[0], WantLogits::last}});
+  auto ran = scheduler::Pipeline::run(
+      *executors[0], first, [&](std::size_t g, std::int64_t round, const auto&) -> scheduler::GroupStep {
+        if (round == rounds) return {};
+        return {{sequences[0][g].get(), parts[static_cast<std::size_t>(round) + 1], WantLogits::last}};
+      });
+  ASSERT_TRUE(ran) << hal::describe(ran.error());
+  for (auto& s : sequences[1])
+    for (const auto& part : parts) ASSERT_TRUE(executors[1]->feed(*s, part, WantLogits::last));
+  for (std::size_t g = 0; g < 2; ++g) {
+    std::vector<std::vector<float>> logits;
+    for (std::size_t e = 0; e < 2; ++e) {
+      auto back = executors[e]->rollback(*sequences[e][g], 7);
+      ASSERT_TRUE(back) << hal::describe(back.error());
+      EXPECT_EQ(back->how, RollbackHow::rewind);
+      EXPECT_EQ(sequences[e][g]->log().size(), 20u + 3 * rounds - 7);
+      logits.push_back(std::move(executors[e]->feed(*sequences[e][g], tokens(1, 9), WantLogits::last)).value());
+    }
+    EXPECT_EQ(logits[0], logits[1]);
+  }
 }
 
 TEST_F(RewindOf, MoreThanAStepTakesIsRefused) {
