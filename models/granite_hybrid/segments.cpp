@@ -47,6 +47,23 @@ class Writer {
       b_.output(index);
       out_.outputs.push_back({Role::routing, layer});
     }
+    for (auto [layer, rows] : scanned_) {
+      b_.output(rows);
+      out_.outputs.push_back({Role::scanned, layer});
+    }
+    out_.segment = b_.take();
+    return std::move(out_);
+  }
+
+  ModelSegment rewind(std::int64_t first, std::int64_t last) {
+    for (std::int64_t unit = first; unit < last; ++unit) {
+      const UnitPart part = part_of(model_, unit);
+      if (part.part != Part::mixer || c_.kinds[static_cast<std::size_t>(part.layer)] != LayerKind::mamba) continue;
+      b_.label(unit_name(model_, unit) + " rewind");
+      const auto rows = b_.input(DType::f32, {shape_.rows, Dim::fixed(scanned_columns(c_))});
+      out_.inputs.push_back({Role::scanned, part.layer});
+      recurrence(rows, 0, model_.layers[static_cast<std::size_t>(part.layer)], part.layer);
+    }
     out_.segment = b_.take();
     return std::move(out_);
   }
@@ -108,24 +125,29 @@ class Writer {
     return kernels::gemm::append(b_, x, constant(w), o);
   }
 
-  std::uint32_t mamba(std::uint32_t x, std::uint32_t u, const LayerWeights& w, std::int64_t i) {
-    auto zxbcdt = linear(u, w.in_proj, w.in_proj_bias);
-    const auto inner = static_cast<std::int32_t>(c_.d_inner()),
-               channels = static_cast<std::int32_t>(c_.conv_channels());
+  // Of rows whose columns from x_offset on are x, B, C and dt.
+  std::uint32_t recurrence(std::uint32_t rows, std::int64_t x_offset, const LayerWeights& w, std::int64_t i) {
+    const std::int64_t channels = c_.conv_channels();
     auto window = state(Role::conv_window, i, DType::f32, {shape_.slots, c_.conv_kernel - 1, channels});
-    auto xbc = kernels::causal_conv1d::append(b_, zxbcdt, constant(w.conv_weight), constant(w.conv_bias),
-                                              input(Role::sequences), window, inner);
+    auto xbc = kernels::causal_conv1d::append(b_, rows, constant(w.conv_weight), constant(w.conv_bias),
+                                              input(Role::sequences), window, static_cast<std::int32_t>(x_offset));
     kernels::ssm_scan::Attrs scan;
     scan.heads = static_cast<std::int32_t>(c_.ssm_heads);
     scan.head_dim = static_cast<std::int32_t>(c_.ssm_head_dim);
     scan.groups = static_cast<std::int32_t>(c_.groups);
     scan.state = static_cast<std::int32_t>(c_.state);
-    scan.dt_offset = inner + channels;
+    scan.dt_offset = static_cast<std::int32_t>(x_offset + channels);
     scan.dt_min = c_.dt_min;
     if (std::isfinite(c_.dt_max)) scan.dt_max = c_.dt_max;
     auto recurrent = state(Role::ssm_state, i, DType::f32, {shape_.slots, c_.ssm_heads, c_.ssm_head_dim, c_.state});
-    auto y = kernels::ssm_scan::append(b_, xbc, zxbcdt, constant(w.dt_bias), constant(w.a), constant(w.d),
-                                       input(Role::sequences), recurrent, scan);
+    return kernels::ssm_scan::append(b_, xbc, rows, constant(w.dt_bias), constant(w.a), constant(w.d),
+                                     input(Role::sequences), recurrent, scan);
+  }
+
+  std::uint32_t mamba(std::uint32_t x, std::uint32_t u, const LayerWeights& w, std::int64_t i) {
+    auto zxbcdt = linear(u, w.in_proj, w.in_proj_bias);
+    if (shape_.scanned) scanned_.emplace_back(i, zxbcdt);
+    auto y = recurrence(zxbcdt, c_.d_inner(), w, i);
     y = kernels::rmsnorm::append_gated(b_, y, constant(w.ssm_norm), zxbcdt,
                                        {c_.eps, static_cast<std::int32_t>(c_.groups), 0});
     return linear(y, w.out_proj, w.out_proj_bias, x);
@@ -190,7 +212,7 @@ class Writer {
   kernels::SegmentBuilder b_;
   ModelSegment out_;
   std::map<Role, std::uint32_t> inputs_;
-  std::vector<std::pair<std::int64_t, std::uint32_t>> routing_;  // layer, value
+  std::vector<std::pair<std::int64_t, std::uint32_t>> routing_, scanned_;  // layer, value
   std::map<std::uint64_t, std::uint32_t> constants_;
 };
 
@@ -231,6 +253,12 @@ std::string unit_name(const Model& model, std::int64_t unit) {
 
 ModelSegment build_segment(const Model& model, std::int64_t first, std::int64_t last, const StepShape& shape) {
   return Writer(model, shape).write(first, last);
+}
+
+std::int64_t scanned_columns(const Config& config) { return config.conv_channels() + config.ssm_heads; }
+
+ModelSegment build_rewind(const Model& model, std::int64_t first, std::int64_t last, const StepShape& shape) {
+  return Writer(model, shape).rewind(first, last);
 }
 
 hal::Bytes state_bytes(const Model& model, std::int64_t unit, std::int64_t context, hal::DType kv) {

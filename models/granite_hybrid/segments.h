@@ -18,6 +18,7 @@ struct StepShape {
   hal::DType kv = hal::DType::f32;
   kernels::Activations activations = kernels::Activations::exact;
   bool routing = false;  // the experts that each router chose are outputs too
+  bool scanned = false;  // what the mamba layers' convolutions and scans read are outputs too: see build_rewind
 };
 
 // What is bound to an input, state or output of the segment.
@@ -34,10 +35,11 @@ struct Binding {
     k_pages,
     v_pages,
     logits,
-    routing  // i32 [rows, experts_used]
+    routing,  // i32 [rows, experts_used]
+    scanned   // f32 [rows, in_proj_rows] as output; [rows, scanned_columns] as input of a rewind
   };
   Role role;
-  std::int64_t layer = -1;  // of states and routing
+  std::int64_t layer = -1;  // of states, routing and scanned
 };
 
 struct ModelSegment {
@@ -60,6 +62,13 @@ std::string unit_kind(const Model& model,
 
 // Units [first, last). A model loaded without data makes segments that can be claimed and costed, not compiled.
 ModelSegment build_segment(const Model& model, std::int64_t first, std::int64_t last, const StepShape& shape);
+
+// What a mamba layer's state depends on besides the state before: the last `scanned_columns` columns (x, B, C, dt) of
+// the rows that its in_proj made.
+std::int64_t scanned_columns(const Config& config);
+// The states of the mamba layers of units [first, last) moved on by such rows, and nothing else: convolutions and
+// scans, whose results are dropped. shape.rows: how many rows. Without a mamba layer: no nodes.
+ModelSegment build_rewind(const Model& model, std::int64_t first, std::int64_t last, const StepShape& shape);
 
 // Bytes of one session's state in a unit with `context` tokens: recurrent state once, KV for every token.
 hal::Bytes state_bytes(const Model& model, std::int64_t unit, std::int64_t context, hal::DType kv);

@@ -19,13 +19,14 @@ namespace switchyard::scheduler {
 
 // A part of the chain that is placed as one: the embedding, a layer's mixer or feed-forward part, the head.
 struct Unit {
-  std::string name;         // "layer 3 (mamba)"
-  std::string kind;         // "mamba", for pins
-  std::int64_t layer = -1;  // its number, for pins; -1: not a layer
-  hal::Segment segment;     // constants need no data
-  hal::Bytes state = 0;     // of one session at the context, in bytes
-  hal::Bytes zeros = 0;     // what state takes besides those of the sessions: the slot that every session starts from
-  hal::Bytes kept = 0;      // of one session besides its state: checkpoints and what serves to go back
+  std::string name;          // "layer 3 (mamba)"
+  std::string kind;          // "mamba", for pins
+  std::int64_t layer = -1;   // its number, for pins; -1: not a layer
+  hal::Segment segment;      // constants need no data
+  hal::Bytes state = 0;      // of one session at the context, in bytes
+  hal::Bytes zeros = 0;      // what state takes besides those of the sessions: the slot that every session starts from
+  hal::Bytes kept = 0;       // of one session besides its state: checkpoints and what serves to go back
+  hal::Bytes kept_once = 0;  // and of all sessions together
 };
 
 // latency: one session's next token. throughput: a token for every session, in one step of all or in steps of several

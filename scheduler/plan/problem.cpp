@@ -214,7 +214,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, Claim
       place.refusals = consider(info, unit.segment, offer);
       for (const hal::Holding& h : offer.holds) place.bytes += h.bytes;
       place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) +
-                    (unit.state + unit.kept) * static_cast<hal::Bytes>(request.sessions) + unit.zeros;
+                    (unit.state + unit.kept) * static_cast<hal::Bytes>(request.sessions) + unit.zeros + unit.kept_once;
       place.scratch = offer.scratch;
       holds.back().push_back(offer.holds);
       place.fixed_shapes =

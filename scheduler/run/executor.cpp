@@ -22,6 +22,11 @@ Result<std::unique_ptr<Executor>> Executor::open(models::Model model, std::vecto
                                                executor->model_.name + " has " +
                                                std::to_string(executor->model_.config.layers) + " layers of " +
                                                std::to_string(executor->model_.config.experts) + " experts"};
+  if (options.checkpoints < 0 || options.rewind < 0 || options.rewind > options.max_rows)
+    return Error{Code::invalid_argument, "executor: " + std::to_string(options.checkpoints) +
+                                             " checkpoints and a rewind of " + std::to_string(options.rewind) +
+                                             " tokens; both must be at least 0, the rewind at most the " +
+                                             std::to_string(options.max_rows) + " rows of a step"};
   auto alone = [&](std::int64_t unit) { return shared_experts(options, executor->model_, unit, unit + 1) != nullptr; };
   for (std::int64_t first = 0; first < units;) {
     std::int64_t last = first + 1;
@@ -42,6 +47,12 @@ Result<std::unique_ptr<Executor>> Executor::open(models::Model model, std::vecto
     first = last;
   }
   if (options.progress) options.progress("loaded", 1.0);
+  executor->rewinds_ = options.rewind > 0;
+  for (const auto& stage : executor->stages_) {
+    if (!stage->recurrent()) continue;
+    executor->recurrent_ = true;
+    executor->rewinds_ = executor->rewinds_ && stage->rewinds();
+  }
   executor->seconds_.resize(executor->stages_.size(), 0.0);
   executor->other_seconds_ = executor->seconds_;
   return executor;
@@ -106,12 +117,23 @@ Status Executor::replay_stale(std::span<const StepItem> items) {
 
 StepTables Executor::begin_step(std::span<const StepItem> items) {
   StepTables tables;
+  std::size_t all = 0;
+  for (const StepItem& item : items) all += item.tokens.size();
   for (const StepItem& item : items) {
     Sequence& s = *item.sequence;
+    Sequence::Checkpoint* block =
+        keep_way_back(s, static_cast<std::int64_t>(item.tokens.size()), static_cast<std::int64_t>(all));
     s.next_slot_ = slots_.shared(s.state_slot_) ? slots_.take() : s.state_slot_;
     const auto past = static_cast<std::int32_t>(s.log_.size()), row = static_cast<std::int32_t>(tables.tokens.size());
     const auto n = static_cast<std::int32_t>(item.tokens.size());
-    tables.sequences.push_back({s.id_, {row, n, s.state_slot_, s.next_slot_, past}});
+    StepSequence& of = tables.sequences.emplace_back();
+    of.sequence = s.id_;
+    of.table = {row, n, s.state_slot_, s.next_slot_, past};
+    if (block) {
+      of.block = block->block;
+      of.block_row = static_cast<std::int32_t>(block->rows());
+      block->steps.push_back(n);
+    }
     tables.tokens.insert(tables.tokens.end(), item.tokens.begin(), item.tokens.end());
     for (std::int32_t i = 0; i < n; ++i) {
       tables.positions.push_back(past + i);
@@ -281,10 +303,10 @@ std::vector<DeviceReport> Executor::device_report() const {
 }
 
 StateUse Executor::state_use() const {
-  StateUse use{slots_.used(), 0, 0};
+  StateUse use{slots_.used(), 0, blocks_.used(), 0};
   for (const auto& stage : stages_) {
     use.pages += stage->pages_used();
-    use.bytes += stage->used_bytes(use.slots);
+    use.bytes += stage->used_bytes(use.slots, use.blocks);
   }
   return use;
 }

@@ -30,9 +30,13 @@ class Sequence {
  private:
   friend class Executor;
   Sequence(Executor& executor, std::uint64_t id) : executor_(executor), id_(id) {}
-  struct Checkpoint {  // has a share in its slot
+  struct Checkpoint {  // has a share in its slot and its block
     std::int32_t slot = 0;
     std::size_t length = 0;
+    bool automatic = false;           // made by steps, for rewinds
+    std::int32_t block = -1;          // rows of the steps since are kept there
+    std::vector<std::int32_t> steps;  // how many of each
+    std::size_t rows() const;         // of all of them
   };
   Executor& executor_;
   std::uint64_t id_;
@@ -69,18 +73,21 @@ struct SequenceState {
 //   none        it was there
 //   cut         nothing but KV caches had to be cut
 //   checkpoint  and the state of that very length was kept: it is used again, no device works
-//   replay      and the tokens since the last kept state before it ran again
-enum class RollbackHow : std::uint8_t { none, cut, checkpoint, replay };
+//   rewind      and from the last kept state before it the recurrent state was moved on by the rows that were kept since:
+//               convolutions and scans ran, nothing else (options.rewind)
+//   replay      and the tokens since the last kept state before it ran again, through the whole model
+enum class RollbackHow : std::uint8_t { none, cut, checkpoint, rewind, replay };
 const char* to_string(RollbackHow how);
 struct RollbackReport {
   RollbackHow how = RollbackHow::none;
-  std::int64_t tokens = 0;  // that ran again
+  std::int64_t tokens = 0;  // of which something ran again
   double seconds = 0;       // wall clock
 };
 
 // What sequences use of the state that an executor has taken.
 struct StateUse {
   std::int64_t slots = 0, pages = 0;  // pages: of all stages
+  std::int64_t blocks = 0;            // of rows kept for rewinds
   hal::Bytes bytes = 0;
   bool operator==(const StateUse&) const = default;
 };
@@ -122,10 +129,18 @@ class Executor {
   // The state of the present length is kept from now on, without a copy. Beyond options.checkpoints of a sequence the
   // oldest is dropped, and so are those of tokens that are rolled back. invalid_argument: this executor keeps none.
   hal::Status checkpoint(Sequence& sequence);
-  // The last `tokens` leave the log. What runs after is what would have run had they never been there: bit for bit
-  // where nothing had to be replayed in other portions than it first ran in. invalid_argument: the log is shorter. Any
-  // other error: the log is cut, and the sequence stale.
+  // The last `tokens` leave the log. What runs after is what would have run had they never been there: bit for bit on
+  // devices whose rows do not depend on those beside them, except where tokens are replayed in other portions than they
+  // first ran in, or a step of more than ssm_scan's step_order_rows is cut within: its rows stay those of the whole
+  // step. invalid_argument: the log is shorter. Any other error: the log is cut, and the sequence stale.
+  //
+  // With options.rewind steps make checkpoints of their own, so that going back to any of the last `rewind` tokens of
+  // the longest the log has been needs no replay. But a step of more than `rewind` rows of the sequence, or of more
+  // than scanned_rows() in all, keeps the state before it and no rows; and where a device takes only fixed shapes, or
+  // declines the programs of a rewind, all of it is replays, from those checkpoints.
   hal::Result<RollbackReport> rollback(Sequence& sequence, std::int64_t tokens);
+  // The longest length up to `length` to which rollback() gets without a replay.
+  std::size_t reach(const Sequence& sequence, std::size_t length) const;
   // A second sequence with the same log and checkpoints, without a copy: both read the same state and the same pages,
   // and each writes its own. The last page, partly filled, is copied on the device by the first step of one of them.
   hal::Result<std::unique_ptr<Sequence>> fork(Sequence& sequence);
@@ -153,7 +168,11 @@ class Executor {
   hal::Status go_back(Sequence& sequence, std::size_t length, RollbackReport& report);
   void cut(Sequence& sequence, std::size_t length);
   void use_slot(Sequence& sequence, std::int32_t slot);
-  bool recurrent() const;
+  void keep(Sequence& sequence, bool automatic);
+  void drop(const Sequence::Checkpoint& kept);
+  Sequence::Checkpoint* keep_way_back(Sequence& sequence, std::int64_t rows, std::int64_t all);
+  static const Sequence::Checkpoint* rows_to(const Sequence& sequence, std::size_t length);
+  hal::Status rewind(Sequence& sequence, const Sequence::Checkpoint& from, const Sequence::Checkpoint& block);
   hal::Status replay_stale(std::span<const StepItem> items);
   hal::Result<StepResult> run(std::span<const StepItem> items);
   StepTables begin_step(std::span<const StepItem> items);  // end_step() follows, whatever happens
@@ -168,6 +187,8 @@ class Executor {
   std::vector<std::unique_ptr<Stage>> stages_;
   std::vector<double> seconds_, other_seconds_;  // per stage; other: of the second device, where experts are shared
   NumberPool slots_{1};                          // slot 0 holds zeros
+  NumberPool blocks_{0};
+  bool recurrent_ = false, rewinds_ = false;  // any stage; all that are
   std::uint64_t next_sequence_ = 1, steps_ = 0;
   hal::Point last_step_;  // its end: the next begins after it, also on simulated clocks
 };

@@ -15,6 +15,12 @@ std::vector<Unit> units_of(const models::Model& model, const StageOptions& optio
                      models::build_segment(model, u, u + 1, shape).segment,
                      models::state_bytes(model, u, tokens, options.kv), recurrent,
                      recurrent * static_cast<Bytes>(kept_states(options))});
+    if (options.rewind == 0 || recurrent == 0) continue;
+    const auto rounded = [](std::int64_t numbers) {  // up to the alignment of any device
+      return (static_cast<Bytes>(numbers) * 4 + 255) / 256 * 256;
+    };
+    units.back().kept += rewind_states * rounded(options.rewind * models::scanned_columns(model.config));
+    units.back().kept_once = rounded(scanned_rows(options) * model.config.in_proj_rows());
   }
   return units;
 }

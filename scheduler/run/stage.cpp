@@ -31,7 +31,14 @@ Error declined(const Device& device, const Segment& segment, const Claim& claim)
 
 }  // namespace
 
-std::int64_t kept_states(const StageOptions& options) { return options.checkpoints; }
+std::int64_t kept_states(const StageOptions& options) {
+  return options.checkpoints + (options.rewind ? rewind_states : 0);
+}
+
+std::int64_t scanned_rows(const StageOptions& options) {
+  constexpr std::int64_t usual = 64;  // of a step without a long prompt in it
+  return std::min(options.max_rows, std::max(options.rewind, usual));
+}
 
 models::StepShape step_shape(const StageOptions& options) {
   models::StepShape s;
@@ -104,6 +111,7 @@ Status Stage::open() {
     StateBuffer s{built.states[i], max_bytes(t) / static_cast<Bytes>(t.shape[0].max), 0, nullptr};
     states_.push_back(s);
   }
+  HAL_CHECK(open_rewind());
   return reserve_first();
 }
 
@@ -172,7 +180,10 @@ Status Stage::append_run(Lane& lane, std::vector<Command>& commands, const StepT
     sequences = {s};
   }
   const auto dims_logits = static_cast<std::int64_t>(rows.size());
-  HAL_TRY(Compiled * c, compiled(fixed_ ? piece.bucket : 0, fixed_ ? dims_logits : 0));
+  Compiled* c = piece.scanned ? &*scanning_ : nullptr;
+  if (!c) {
+    HAL_TRY(c, compiled(fixed_ ? piece.bucket : 0, fixed_ ? dims_logits : 0));
+  }
 
   std::vector<std::int32_t> table, page_table;
   const std::int64_t width = step_shape(options_).pages_per_sequence;
@@ -208,6 +219,7 @@ Status Stage::append_run(Lane& lane, std::vector<Command>& commands, const StepT
   for (const StateBuffer& s : states_) run.slices.push_back({s.buffer, 0, s.buffer->bytes()});
   run.slices.push_back(c->plan.outputs[0].role == Role::logits ? logits : out);
   HAL_CHECK(routing_.bind(device(), c->plan, piece.row, piece.rows, static_cast<std::int64_t>(tokens.size()), run));
+  if (piece.scanned) run.slices.insert(run.slices.end(), scanned_.begin(), scanned_.end());
   commands.push_back(std::move(run));
   return ok();
 }
@@ -223,7 +235,9 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
 
   std::vector<Piece> pieces;
   if (!fixed_) {
-    pieces.push_back({0, rows, 0, -1});
+    const bool scanned = rewinds() && std::any_of(step.sequences.begin(), step.sequences.end(),
+                                                  [](const StepSequence& s) { return s.block >= 0; });
+    pieces.push_back({0, rows, 0, -1, scanned});
   } else {
     for (std::size_t s = 0; s < step.sequences.size(); ++s) {
       const kernels::Sequence& t = step.sequences[s].table;
@@ -259,6 +273,7 @@ Result<Point> Stage::submit(const StepTables& step, std::optional<Slice> hidden,
     HAL_CHECK(append_run(lane, commands, step, pieces[0], {in, 0, row_bytes * static_cast<Bytes>(rows)},
                          {out, 0, has_head_ ? 0 : row_bytes * static_cast<Bytes>(rows)},
                          {logits, 0, has_head_ ? logit_bytes * std::max<Bytes>(wanted, 1) : 0}));
+    if (pieces[0].scanned) HAL_CHECK(keep_rows(step, commands));
   } else {
     // Rows travel through a bucket-sized buffer; what lies past the real rows is garbage and stays there.
     const Bytes unit = has_head_ ? logit_bytes : row_bytes;
@@ -300,7 +315,7 @@ Bytes Stage::resident() const {
 }
 
 Bytes Stage::io_bytes() const {
-  Bytes sum = 0;
+  Bytes sum = scanned_.empty() ? 0 : scanned_.front().buffer->bytes();
   for (const Lane& lane : lanes_)
     for (const BufferRef& b : {lane.uploads, lane.logits}) sum += b ? b->bytes() : 0;
   return sum;

@@ -24,6 +24,10 @@ struct StageOptions {
   kernels::Activations activations = kernels::Activations::exact;
   std::int64_t page_size = 64;
   std::int64_t checkpoints = 0;  // of each sequence, at most; memory for them is taken as it is for sessions
+  // Rollback to any of the last `rewind` tokens runs convolutions and scans only, see Executor::rollback. At most
+  // max_rows; 0: off. Takes, besides rewind_states states of a session, as many blocks of `rewind` rows of what these
+  // read.
+  std::int64_t rewind = 0;
   bool want_spans = false;
   // Called after each step with the experts its tokens chose; replays of a sequence are steps too. Empty: costs
   // nothing.
@@ -35,8 +39,14 @@ struct StageOptions {
 const ExpertPlacement* shared_experts(const StageOptions& options, const models::Model& model, std::int64_t first,
                                       std::int64_t last);
 
+// Checkpoints of a sequence that a rewind begins from, and blocks of rows since one of them.
+inline constexpr std::int64_t rewind_states = 2;
+
 // States of a sequence that are kept besides its present one, at most.
 std::int64_t kept_states(const StageOptions& options);
+
+// The most rows of a step that are kept to be run again; of larger steps none are.
+std::int64_t scanned_rows(const StageOptions& options);
 
 // The open shape of a step within these limits: what stages compile and plans are made for.
 models::StepShape step_shape(const StageOptions& options);
@@ -45,12 +55,24 @@ models::StepShape step_shape(const StageOptions& options);
 struct StepSequence {
   std::uint64_t sequence = 0;
   kernels::Sequence table{};  // row_begin, rows, slot_in, slot_out, past
+  // Its rows are kept in this block, from `block_row` on; -1: they are not.
+  std::int32_t block = -1, block_row = 0;
 };
 
 // One step as every stage sees it. logit_rows index the step's rows.
 struct StepTables {
   std::vector<std::int32_t> tokens, positions, logit_rows;
   std::vector<StepSequence> sequences;
+};
+
+// Rows of a block once more, portion after portion, from the state in slot_in; slot_out holds the last one's.
+struct Rewind {
+  struct Portion {
+    std::int32_t row = 0, rows = 0;  // of the block
+  };
+  std::int32_t block = 0, slot_in = 0, slot_out = 0;
+  std::int32_t past = 0;  // tokens before the block
+  std::vector<Portion> portions;
 };
 
 // State of one sequence in one layer, in canonical layout: what a checkpoint holds and a move carries.
@@ -73,6 +95,8 @@ class Stage {
   // point is reached when output() holds the rows. Pages the sequences need are taken here.
   hal::Result<hal::Point> submit(const StepTables& step, std::optional<hal::Slice> hidden, const hal::Point& after,
                                  std::size_t lane = 0);
+  // After `after`, no step being under way. Returns at once; what is not recurrent here stays as it is.
+  hal::Result<hal::Point> rewind(const Rewind& rewind, const hal::Point& after);
   // Of the lane's last step: hidden rows [T, Hd], or logits [R, V] where the stage ends with the head.
   const hal::Slice& output(std::size_t lane = 0) const { return lanes_[lane].output; }
   // When the lane's last step ran, on the device's own clock; spans per node where they were asked for.
@@ -99,9 +123,10 @@ class Stage {
   std::int64_t last() const { return last_; }
   hal::Bytes resident() const;                                       // weights the programs hold, shared copies once
   const std::vector<hal::Holding>& holds() const { return holds_; }  // of these, as said before compiling
-  bool recurrent() const;                           // has state that cannot be cut back as a KV cache can
-  hal::Bytes state_bytes() const;                   // slots and pages
-  hal::Bytes used_bytes(std::int64_t slots) const;  // of these, with so many slots in use
+  bool recurrent() const;          // has state that cannot be cut back as a KV cache can
+  hal::Bytes state_bytes() const;  // slots, blocks and pages
+  bool rewinds() const { return !rows_.empty(); }
+  hal::Bytes used_bytes(std::int64_t slots, std::int64_t blocks) const;  // of these, with so many of them in use
   std::int64_t pages_used() const { return page_pool_.used(); }
   hal::Bytes io_bytes() const;  // step tables and logits of all lanes
   bool fixed_shapes() const { return fixed_; }
@@ -122,6 +147,7 @@ class Stage {
   };
   struct Piece {  // rows of one run of the program
     std::int64_t row = 0, rows = 0, bucket = 0, sequence = -1;
+    bool scanned = false;  // the program that gives those rows
   };
 
   struct Lane {
@@ -142,6 +168,9 @@ class Stage {
   hal::Status grow(StateBuffer& state, std::int64_t count);
   bool paged() const;
   hal::Status reserve_first();
+  hal::Status open_rewind();
+  hal::Status keep_rows(const StepTables& step, std::vector<hal::Command>& commands);
+  const StateBuffer& state_of(models::Binding::Role role, std::int64_t layer) const;
   hal::Status reserve_slots(std::int64_t slots);
   hal::Status reserve_pages(std::uint64_t sequence, std::int64_t tokens);
   hal::Status reserve_state(const StepTables& step, std::vector<hal::Command>& commands);
@@ -156,6 +185,9 @@ class Stage {
   bool fixed_ = false, has_head_ = false;
   std::map<std::pair<std::int64_t, std::int64_t>, Compiled> programs_;  // by (rows, logits); {0, 0}: open dims
   std::vector<StateBuffer> states_;
+  std::optional<Compiled> scanning_, rewind_;  // a step that also gives the rows; these rows run again
+  std::vector<StateBuffer> rows_;              // the blocks, a layer each
+  std::vector<hal::Slice> scanned_;            // where the scanning program leaves the rows of a step, a layer each
   std::vector<hal::Holding> holds_;
   std::vector<Lane> lanes_;
   RoutingTap routing_;

@@ -34,6 +34,8 @@ Status Stage::grow(StateBuffer& state, std::int64_t count) {
 }
 
 Status Stage::reserve_first() {
+  for (StateBuffer& s : rows_)
+    HAL_CHECK(grow(s, options_.sessions ? options_.sessions * rewind_states : rewind_states));
   if (options_.sessions == 0) return reserve_slots(first_slots);
   HAL_CHECK(reserve_slots(options_.sessions * (1 + kept_states(options_)) + 1));
   for (StateBuffer& s : states_)
@@ -160,12 +162,14 @@ Status Stage::restore(std::uint64_t sequence, std::int32_t slot, std::int64_t pa
 
 Bytes Stage::state_bytes() const {
   Bytes sum = 0;
-  for (const StateBuffer& s : states_) sum += s.buffer ? s.buffer->bytes() : 0;
+  for (const auto* list : {&states_, &rows_})
+    for (const StateBuffer& s : *list) sum += s.buffer ? s.buffer->bytes() : 0;
   return sum;
 }
 
-Bytes Stage::used_bytes(std::int64_t slots) const {
+Bytes Stage::used_bytes(std::int64_t slots, std::int64_t blocks) const {
   Bytes sum = 0;
+  for (const StateBuffer& s : rows_) sum += s.unit * static_cast<Bytes>(blocks);
   for (const StateBuffer& s : states_) sum += s.unit * static_cast<Bytes>(s.paged() ? pages_used() : slots);
   return sum;
 }

@@ -51,6 +51,7 @@ TEST_P(Held, AsCounted) {
   options.context = 2000;  // no whole number of pages
   options.max_rows = 16;
   options.checkpoints = c.checkpoints;
+  options.rewind = c.checkpoints ? options.max_rows : 0;
   options.activations = kernels::Activations::rounded;
 
   Bench bench;
