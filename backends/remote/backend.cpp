@@ -45,8 +45,10 @@ class RemoteBackend final : public Backend {
 
   Result<ConnectionRef> connected() {
     std::lock_guard lock(mutex_);
-    // After a fork it is the other process's, whose thread reads it; nothing here may close it.
-    if (connection_ && started_by_ != getpid()) (void)new ConnectionRef(std::exchange(connection_, nullptr));
+    // After a fork it is the other process's, whose thread reads it; nothing here may close it, so it is left behind.
+    if (connection_ && started_by_ != getpid())
+      (void)std::make_unique<ConnectionRef>(std::exchange(connection_, nullptr)).release();
+    // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks): that is meant
     if (connection_ && !connection_->lost()) return connection_;
     connection_ = nullptr;
     if (options_.command.empty())

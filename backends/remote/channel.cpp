@@ -32,7 +32,7 @@ Result<std::unique_ptr<Channel>> Channel::open(File socket) {
   return std::unique_ptr<Channel>(new Channel(std::move(socket), std::move(wake)));
 }
 
-void Channel::send(Say say, std::uint64_t number, std::string bytes, std::vector<File> files) {
+void Channel::send(Say say, std::uint64_t number, std::string_view bytes, std::vector<File> files) {
   const Header header{static_cast<std::uint32_t>(bytes.size()), say, static_cast<std::uint16_t>(files.size()), number};
   std::string all(reinterpret_cast<const char*>(&header), sizeof header);
   all += bytes;

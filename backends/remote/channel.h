@@ -44,7 +44,7 @@ class Channel {
 
   // Any thread; never blocks: what the socket does not take at once is kept, and sent by pump(). A channel that has
   // ended swallows it.
-  void send(Say say, std::uint64_t number, std::string bytes, std::vector<File> files = {});
+  void send(Say say, std::uint64_t number, std::string_view bytes, std::vector<File> files = {});
   // No more is sent; the other side sees the end once it has read the rest.
   void close();
 

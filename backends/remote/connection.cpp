@@ -77,7 +77,7 @@ std::optional<Error> Connection::lost() const {
   return lost_;
 }
 
-std::shared_ptr<Connection::Call> Connection::begin(Say say, std::string request, std::vector<File> files) {
+std::shared_ptr<Connection::Call> Connection::begin(Say say, std::string_view request, std::vector<File> files) {
   auto call = std::make_shared<Call>();
   call->number = new_id();
   {
@@ -88,7 +88,7 @@ std::shared_ptr<Connection::Call> Connection::begin(Say say, std::string request
     }
     calls_[call->number] = call;
   }
-  channel_->send(say, call->number, std::move(request), std::move(files));
+  channel_->send(say, call->number, request, std::move(files));
   return call;
 }
 

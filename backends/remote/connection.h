@@ -43,11 +43,11 @@ class Connection {
   };
   // Sends a call; `wait` gives its answer's bytes, behind the word whether it went well, or its error.
   class Call;
-  std::shared_ptr<Call> begin(Say say, std::string request, std::vector<File> files = {});
+  std::shared_ptr<Call> begin(Say say, std::string_view request, std::vector<File> files = {});
   Result<std::string> wait(Call& call, const CallOptions& options);
 
   template <class Reply, class... Request>
-  Result<Reply> call(Say say, const CallOptions& options, std::vector<File> files, const Request&... request) {
+  Result<Reply> call(Say say, const CallOptions& options, std::vector<File>&& files, const Request&... request) {
     HAL_TRY(const std::string bytes, wait(*begin(say, encode(request...), std::move(files)), options));
     Reply reply{};
     if (!decode(bytes, reply)) return Error{Code::internal, backend_ + ": the host's answer is cut short"};

@@ -121,6 +121,6 @@ class RemoteProgram final : public Program {
   Handle handle_;
 };
 
-Result<std::shared_ptr<Queue>> make_queue(std::shared_ptr<Handle> device, QueueKind kind);
+Result<std::shared_ptr<Queue>> make_queue(const std::shared_ptr<Handle>& device, QueueKind kind);
 
 }  // namespace switchyard::backends::remote

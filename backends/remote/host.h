@@ -22,7 +22,7 @@ class HostSide {
   bool take(Message message);
   void work(const std::stop_token& stop);
   void aside(std::uint64_t number, std::function<void(std::stop_token)> call);
-  void reply(std::uint64_t number, std::string answer) { channel_->send(Say::reply, number, std::move(answer)); }
+  void reply(std::uint64_t number, std::string_view answer) { channel_->send(Say::reply, number, answer); }
   void maybe(Fault::At at);
 
   std::string call(Message& message, const std::stop_token& stop);  // gives the whole answer

@@ -63,7 +63,7 @@ std::optional<int> serve_if_host(int argc, char** argv, const hal::Kernels& kern
   if (!fd) return refuse("--fd: expected the number of an open socket");
   std::string known;
   for (const hal::BackendRef& backend : all(options)) {
-    known += " " + std::string(backend->name());
+    known.append(" ").append(backend->name());
     if (backend->name() != name) continue;
     serve(*fd, *backend, {&kernels, nullptr}, fault);
     return 0;

@@ -18,6 +18,7 @@ Result<std::unique_ptr<Process>> Process::start(std::vector<std::string> command
   constexpr int there = 3;
   command.insert(command.end(), {"--fd", std::to_string(there)});
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (std::string& word : command) arguments.push_back(word.data());
   arguments.push_back(nullptr);
 

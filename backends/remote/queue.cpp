@@ -94,7 +94,7 @@ Status RemoteQueue::submit(Submission submission) {
   if (behind_ == 0 && all_own(submission)) return fly(std::move(submission));
   if (!slow_) slow_ = std::make_unique<HostQueue>([this](const Submission& s) { return run_slowly(s); }, device_);
   ++behind_;
-  auto through = std::make_shared<EndOfWork>([this](std::optional<Error>) { --behind_; });
+  auto through = std::make_shared<EndOfWork>([this](const std::optional<Error>&) { --behind_; });
   submission.signal.push_back({std::move(through), 1});
   return slow_->submit(std::move(submission));
 }
@@ -199,7 +199,7 @@ Status RemoteQueue::copy(const Copy& c) const {
 
 }  // namespace
 
-Result<std::shared_ptr<Queue>> make_queue(std::shared_ptr<Handle> device, QueueKind kind) {
+Result<std::shared_ptr<Queue>> make_queue(const std::shared_ptr<Handle>& device, QueueKind kind) {
   auto queue = std::make_shared<RemoteQueue>(device);
   const ConnectionRef& connection = device->connection();
   HAL_TRY(auto done,
