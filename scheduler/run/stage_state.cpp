@@ -77,8 +77,8 @@ Status Stage::reserve_state(const StepTables& step, std::vector<Command>& comman
   for (const auto& [from, to] : copies)
     for (const StateBuffer& s : states_)
       if (s.paged())
-        commands.push_back(Copy{{s.buffer, static_cast<Bytes>(from) * s.unit, s.unit},
-                                {s.buffer, static_cast<Bytes>(to) * s.unit, s.unit}});
+        commands.emplace_back(Copy{{s.buffer, static_cast<Bytes>(from) * s.unit, s.unit},
+                                   {s.buffer, static_cast<Bytes>(to) * s.unit, s.unit}});
   return ok();
 }
 
