@@ -209,7 +209,7 @@ Status Executor::rewind(Sequence& s, const Sequence::Checkpoint& from, const Seq
     }
     return point.timeline->wait(point.value, std::chrono::nanoseconds::max());
   };
-  const Status done = attempt();
+  Status done = attempt();
   if (to != s.state_slot_) slots_.give_back(s.state_slot_);
   s.state_slot_ = to;
   s.stale_ = !done;

@@ -55,9 +55,9 @@ Status Stage::keep_rows(const StepTables& step, std::vector<Command>& commands) 
   for (const StepSequence& s : step.sequences) {
     if (s.block < 0) continue;
     for (std::size_t layer = 0; layer < rows_.size(); ++layer)
-      for (std::int32_t r = 0; r < s.table.rows; ++r) {
+      for (std::int64_t r = 0; r < s.table.rows; ++r) {
         const auto from = static_cast<Bytes>(s.table.row_begin + r), at = static_cast<Bytes>(s.block_row + r);
-        commands.push_back(
+        commands.emplace_back(
             Copy{{scanned_[layer].buffer, scanned_[layer].offset + (from + 1) * width - kept, kept},
                  {rows_[layer].buffer, static_cast<Bytes>(s.block) * rows_[layer].unit + at * kept, kept}});
       }
@@ -103,7 +103,7 @@ Result<Point> Stage::rewind(const Rewind& rewind, const Point& after) {
       const StateBuffer& s = state_of(b.role, b.layer);
       run.slices.push_back({s.buffer, 0, s.buffer->bytes()});
     }
-    commands.push_back(std::move(run));
+    commands.emplace_back(std::move(run));
     slot_in = rewind.slot_out;
   }
   Submission submission{{}, std::move(commands), {{lane.timeline, ++lane.submitted}}};

@@ -21,9 +21,9 @@ Status Stage::grow(StateBuffer& state, std::int64_t count) {
   std::vector<Command> commands;
   if (state.buffer) {
     Bytes old = state.unit * static_cast<Bytes>(state.count);
-    commands.push_back(Copy{{state.buffer, 0, old}, {bigger, 0, old}});
+    commands.emplace_back(Copy{{state.buffer, 0, old}, {bigger, 0, old}});
   } else {
-    commands.push_back(Fill{{bigger, 0, state.unit}, 0});  // slot 0 holds zeros for good
+    commands.emplace_back(Fill{{bigger, 0, state.unit}, 0});  // slot 0 holds zeros for good
   }
   HAL_TRY(TimelineRef done, device().create_timeline(0));
   HAL_CHECK(shared_->queue->submit({{}, commands, {{done, 1}}}));
@@ -77,8 +77,8 @@ Status Stage::reserve_state(const StepTables& step, std::vector<Command>& comman
   for (const auto& [from, to] : copies)
     for (const StateBuffer& s : states_)
       if (s.paged())
-        commands.push_back(Copy{{s.buffer, static_cast<Bytes>(from) * s.unit, s.unit},
-                                {s.buffer, static_cast<Bytes>(to) * s.unit, s.unit}});
+        commands.emplace_back(Copy{{s.buffer, static_cast<Bytes>(from) * s.unit, s.unit},
+                                   {s.buffer, static_cast<Bytes>(to) * s.unit, s.unit}});
   return ok();
 }
 

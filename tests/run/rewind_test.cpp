@@ -1,4 +1,5 @@
 // What a rewind runs, counted: convolutions and scans over the rows since a checkpoint, and nothing else.
+#include "hal/layers/validate.h"
 #include "scheduler/run/pipeline.h"
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
@@ -31,7 +32,7 @@ struct CountedQueue : hal::Queue {
 };
 
 struct CountedDevice : hal::Device {
-  hal::DeviceRef inner = test::open_device("cpu:0");
+  hal::DeviceRef inner = hal::validate(test::open_device("cpu:0"), nullptr);
   std::shared_ptr<Work> work = std::make_shared<Work>();
   const hal::Info& info() const override { return inner->info(); }
   hal::Result<std::vector<hal::Heap>> heaps() const override { return inner->heaps(); }
