@@ -10,6 +10,7 @@
 #include "models/granite_hybrid/segments.h"
 #include "tests/remote/rig.h"
 #include "tests/support/devices.h"
+#include "tests/support/folder.h"
 #include "tests/support/golden.h"
 
 namespace switchyard::test {
@@ -128,7 +129,8 @@ TEST_F(Remote, AMessageTooLongToBeOneIsBroken) {
 
 // A file's map is found again by its memory; not so after another file has taken its place.
 TEST_F(Remote, TheFileBehindMemoryIsFound) {
-  const std::string path = temporary("behind"), other = temporary("other");
+  const Folder folder;
+  const std::string path = folder.file("behind"), other = folder.file("other");
   const auto write_file = [](const std::string& name, char what) {
     std::ofstream out(name, std::ios::binary);
     for (int i = 0; i < 20000; ++i) out.put(static_cast<char>(what + i % 61));
