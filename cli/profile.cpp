@@ -75,7 +75,8 @@ void add_profile(CLI::App& app, Global& global) {
   a->precision.add_to(*verb);
   verb->add_option("--device", a->device, "only this one");
   verb->add_flag("--quick", a->quick, "a few seconds per device, without the table of ops");
-  verb->add_option("--seconds", a->seconds, "per device, about; default: 120, with --quick 5")->check(CLI::PositiveNumber);
+  verb->add_option("--seconds", a->seconds, "per device, about; default: 120, with --quick 5")
+      ->check(CLI::PositiveNumber);
   verb->callback([a, &global] { run(*a, global); });
 }
 

@@ -57,9 +57,8 @@ hal::Result<std::vector<UnitEntry>> measure_unit(hal::Device& device, const Unit
   for (Step step : different) {
     if (!entries.empty()) {
       // At worst, time grows with the rows from the most there were so far; twice, for a warm-up and a sample.
-      const UnitEntry& most = *std::max_element(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-        return a.step.rows < b.step.rows;
-      });
+      const UnitEntry& most = *std::max_element(entries.begin(), entries.end(),
+                                                [](const auto& a, const auto& b) { return a.step.rows < b.step.rows; });
       const double a_row = most.seconds.median / static_cast<double>(most.step.rows);
       const std::int64_t wanted = step.rows;
       while (step.rows / 2 >= step.sequences && 2 * a_row * static_cast<double>(step.rows) > left()) step.rows /= 2;

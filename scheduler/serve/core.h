@@ -116,6 +116,12 @@ struct Core : std::enable_shared_from_this<Core> {
 // It carries out an empty submission, and soon.
 bool answers(hal::Device& device);
 
+inline double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+hal::Error closed_error(const Conversation& c);
+
 // Mutex held.
 SessionStats stats_of(const Conversation& c);
 std::vector<std::int32_t> take_shown(Conversation& c);  // what may be given and was not

@@ -27,7 +27,7 @@ std::string name_of(const Conversation& c) { return "session " + std::to_string(
 
 Status open_still(const Conversation& c) {
   if (!c.closed) return ok();
-  return Error{Code::invalid_argument, name_of(c) + " is closed"};
+  return closed_error(c);
 }
 
 Status at_rest(const Conversation& c) {
@@ -171,10 +171,9 @@ Status Session::rollback(std::int64_t tokens) {
                                                  " tokens; it has " + std::to_string(length)};
       back = std::max<std::int64_t>(c->cached - std::max<std::int64_t>(length - tokens - 1, 0), 0);
     }
-    if (back) {
-      auto done = w.rollback(c->id, back);
-      if (!done) return done.error();
-    }
+    if (back)  // any other error leaves the log cut, and the state to be made again from it
+      if (auto done = w.rollback(c->id, back); !done && done.error().code == Code::invalid_argument)
+        return done.error();
     std::lock_guard lock(core->mutex);
     c->log.resize(c->log.size() - static_cast<std::size_t>(tokens));
     c->given = c->shown = c->from = c->log.size();

@@ -10,8 +10,6 @@ namespace {
 
 constexpr int most_failures = 3;  // of steps in a row, on devices that are well
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
 }  // namespace
 
 Result<std::shared_ptr<Worker>> Worker::open(Core& core, const Placement& placement) {
@@ -63,7 +61,8 @@ Result<SequenceState> Worker::state_of(std::uint64_t session) const {
 }
 
 Status Worker::fork(std::uint64_t session, std::uint64_t to) {
-  HAL_TRY(sequences_[to], executor_->fork(*sequences_.at(session)));
+  HAL_TRY(auto made, executor_->fork(*sequences_.at(session)));
+  sequences_[to] = std::move(made);
   return ok();
 }
 
