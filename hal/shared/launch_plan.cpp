@@ -74,10 +74,10 @@ Result<LaunchPlan> LaunchPlan::make(const Segment& segment, Lowered lowered, Byt
       if (a.value < n) used[a.value] = true;
   std::map<std::pair<std::uint64_t, std::string>, std::uint32_t> index;  // into plan.constants
   auto hold = [&](Held held, std::uint32_t value) {
-    const auto next = static_cast<std::uint32_t>(plan.constants.size());
-    const auto at = held.key ? index.try_emplace({held.key, held.layout}, next).first->second : next;
+    const auto end = static_cast<std::uint32_t>(plan.constants.size());
+    const auto at = held.key ? index.try_emplace({held.key, held.layout}, end).first->second : end;
     plan.places[value] = {Place::Where::constant, at, 0, held.bytes};
-    if (at < next) return;
+    if (at < end) return;
     plan.resident += held.bytes;
     plan.constants.push_back(std::move(held));
   };
