@@ -54,18 +54,38 @@ hal::Status check(const Plan& plan, const probes::Machine& machine, const probes
       return wrong(layer.layer + " is placed on " + layer.device + ", which this machine has not");
     auto d = static_cast<std::size_t>(found - p.devices.begin());
     const Place& place = p.places[u][d];
-    if (!place.possible)
+    if (!place.possible && !layer.experts)
       return wrong(layer.layer + " is placed on " + layer.device + ", which refuses it (" +
                    place.refusals.front().code + "): " + place.refusals.front().detail);
     auto pin = p.pinned[u];
     if (pin >= 0 && pin != static_cast<std::int64_t>(d) && p.places[u][static_cast<std::size_t>(pin)].possible)
       return wrong(layer.layer + " is pinned to " + p.devices[static_cast<std::size_t>(pin)]->info.id +
                    ", and placed on " + layer.device);
+    if (layer.experts && (pin >= 0 || plan.groups > 1))
+      return wrong(layer.layer + " shares its experts with " + layer.experts->device +
+                   (pin >= 0 ? ", and is pinned" : ", and groups of sessions are in flight"));
     if (!std::isfinite(layer.seconds) || layer.seconds < 0)
       return wrong(layer.layer + " is predicted to take " + std::to_string(layer.seconds) + " s");
-    hal::Bytes bytes = place.bytes + (used.insert(layer.device).second ? p.fixed[d] : 0);
+    auto add = [&](std::size_t on, hal::Bytes bytes) {
+      if (used.insert(p.devices[on]->info.id).second) bytes += p.fixed[on];
+      for (auto r : p.rows_of[on]) rows[p.rows[r].name] += bytes;
+    };
+    if (layer.experts) {
+      const auto other = std::find_if(p.devices.begin(), p.devices.end(), [&](const probes::Door* door) {
+        return door->info.id == layer.experts->device && door->info.id != layer.device;
+      });
+      if (other == p.devices.end())
+        return wrong(layer.layer + " shares its experts with " + layer.experts->device + ", no other device here");
+      const Unit& unit = request.units[u];
+      HAL_TRY(const ExpertBytes taken,
+              expert_bytes(p.devices[d]->info, (*other)->info, unit.segment, layer.experts->chosen, request, claim));
+      add(d, taken.own + unit.state * static_cast<hal::Bytes>(request.sessions) + unit.zeros);
+      add(static_cast<std::size_t>(other - p.devices.begin()), taken.other);
+      continue;
+    }
+    hal::Bytes bytes = place.bytes;
     for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
-    for (auto r : p.rows_of[d]) rows[p.rows[r].name] += bytes;
+    add(d, bytes);
   }
   std::string shortage;
   hal::Bytes total = 0;

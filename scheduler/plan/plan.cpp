@@ -53,7 +53,7 @@ struct Answer {
   std::optional<Rounds> rounds;  // of several groups
 };
 
-// The best other device for one unit while the others stay, and what speaks against it.
+// The best other option for one unit while the others stay, and what speaks against it.
 std::optional<RunnerUp> runner_up(const Answer& a, std::size_t u, Mode mode) {
   const Problem& p = a.problem;
   const Posed& posed = a.posed;
@@ -71,34 +71,38 @@ std::optional<RunnerUp> runner_up(const Answer& a, std::size_t u, Mode mode) {
   const bool prefill = mode == Mode::ttft;
   auto seconds = [&](std::size_t i) {
     const Place& at = p.places[u][posed.devices[u][i]];
+    if (const ExpertOption* o = p.experts_of(posed, u, i)) return (prefill ? o->prefill : o->decode).seconds;
     return (prefill ? at.prefill : at.decode).seconds;
   };
   RunnerUp r{p.devices[posed.devices[u][best]]->info.id, seconds(best), ""};
+  if (const ExpertOption* o = p.experts_of(posed, u, best)) r.why = o->decode.detail + ": ";
+  if (posed.devices[u][best] == posed.devices[u][x[u]] && r.why.empty()) r.why = "with all its experts: ";
   double more = around(best) - around(x[u]);
   Placement y = x;
   y[u] = best;
   auto taken = taken_by(c, y);
-  for (std::size_t i = 0; i < c.rows() && r.why.empty(); ++i)
-    if (taken[i] > c.limit[i])
-      r.why = "would take " + gigabytes(static_cast<hal::Bytes>(taken[i] - c.limit[i])) + " more than " +
-              p.rows[i].name + " has";
-  if (!r.why.empty()) return r;
+  for (std::size_t i = 0; i < c.rows(); ++i)
+    if (taken[i] > c.limit[i]) {
+      r.why += "would take " + gigabytes(static_cast<hal::Bytes>(taken[i] - c.limit[i])) + " more than " +
+               p.rows[i].name + " has";
+      return r;
+    }
   if (mode == Mode::memory) {
-    r.why = more > 0 ? "a larger share of its memory" : "as good; other layers need its memory";
+    r.why += more > 0 ? "a larger share of its memory" : "as good; other layers need its memory";
     return r;
   }
   if (a.rounds) {
     const double longer = round_of(posed, y, *a.rounds, a.groups) - a.solved.cost;
-    r.why = longer > 0 ? "a round takes " + milliseconds(longer) + " more" : "a round takes no less";
+    r.why += longer > 0 ? "a round takes " + milliseconds(longer) + " more" : "a round takes no less";
     return r;
   }
   double by_itself = seconds(best) - seconds(x[u]), moving = more - by_itself;
   if (more <= 0) {
-    r.why = "faster here by " + milliseconds(-more) + ", but only together with a dearer move elsewhere";
+    r.why += "faster here by " + milliseconds(-more) + ", but only together with a dearer move elsewhere";
   } else {
-    r.why = "+" + milliseconds(more) + ": " + milliseconds(std::abs(by_itself)) +
-            (by_itself < 0 ? " faster" : " slower") + " by itself, " + milliseconds(std::abs(moving)) +
-            (moving < 0 ? " less" : " more") + " for moving";
+    r.why += "+" + milliseconds(more) + ": " + milliseconds(std::abs(by_itself)) +
+             (by_itself < 0 ? " faster" : " slower") + " by itself, " + milliseconds(std::abs(moving)) +
+             (moving < 0 ? " less" : " more") + " for moving";
   }
   return r;
 }
@@ -157,10 +161,11 @@ void write_memory(const Problem& p, const Chain& c, const Placement& x, Plan& pl
 }
 
 hal::Result<Answer> answer(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
-                           const ClaimFunction& claim) {
+                           const probes::Profile& profile, const ClaimFunction& claim) {
   Answer a;
   a.groups = std::max<std::int64_t>(request.groups, 1);
   HAL_TRY(a.problem, pose(machine, cost, request, claim));
+  HAL_TRY(a.problem.experts, expert_options(a.problem, machine, profile, cost, request, claim));
   a.posed = a.problem.chain(cost, request, request.mode, true);
   if (a.groups > 1) {
     a.rounds = shortest_round(cost, a.problem, a.posed, request, a.groups);
@@ -182,18 +187,18 @@ bool too_large(const PlanRequest& request, std::int64_t groups) {
 
 // One step of all sessions, or groups of equal size: more of them where that pays.
 hal::Result<Answer> best_grouping(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
-                                  const ClaimFunction& claim) {
+                                  const probes::Profile& profile, const ClaimFunction& claim) {
   std::int64_t fewest = 1;  // that keep a step within its limits
   while (fewest < request.sessions && (request.sessions % fewest || too_large(request, fewest))) ++fewest;
   PlanRequest other = request;
   other.groups = fewest;
-  HAL_TRY(Answer best, answer(machine, cost, other, claim));
+  HAL_TRY(Answer best, answer(machine, cost, other, profile, claim));
   double bound = best.solved.bound;
   for (std::int64_t groups = fewest + 1; best.solved.fits && groups <= std::min(request.sessions, most_groups);
        ++groups) {
     if (request.sessions % groups) continue;
     other.groups = groups;
-    HAL_TRY(Answer next, answer(machine, cost, other, claim));
+    HAL_TRY(Answer next, answer(machine, cost, other, profile, claim));
     bound = std::min(bound, next.solved.bound);
     if (next.solved.fits && next.solved.cost < best.solved.cost * (1 - simple_enough)) best = std::move(next);
   }
@@ -222,8 +227,8 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
                                                        " rows of " + std::to_string(request.max_sequences) +
                                                        " sessions; ask for more groups or fewer rows"};
   CostModel cost(profile);
-  HAL_TRY(const Answer a,
-          choose ? best_grouping(machine, cost, request, claim) : answer(machine, cost, request, claim));
+  HAL_TRY(const Answer a, choose ? best_grouping(machine, cost, request, profile, claim)
+                                 : answer(machine, cost, request, profile, claim));
   const Problem& p = a.problem;
   const Posed& posed = a.posed;
   const ChainResult& solved = a.solved;
@@ -250,17 +255,30 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
   double known = 0, off = 0;  // seconds whose error is known; units of one kind err alike, so errors add up
   for (std::size_t u = 0; u < x.size(); ++u) {
     const Place& place = p.places[u][x[u]];
-    Estimate e = prefill ? place.prefill : place.decode;
+    const ExpertOption* experts = p.experts_of(posed, u, solved.placement[u]);
+    const Estimate &decode = experts ? experts->decode : place.decode,
+                   &whole = experts ? experts->prefill : place.prefill;
+    Estimate e = prefill ? whole : decode;
     if (const double slower = a.rounds ? a.rounds->slower[u][solved.placement[u]] : 1; slower > 1) {
       e.seconds *= slower;
       char text[48];
       std::snprintf(text, sizeof text, "%sx%.2f beside others", e.detail.empty() ? "" : ", ", slower);
       e.detail += text;
     }
-    hal::Bytes bytes = place.bytes;
-    for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
-    PlannedLayer layer{
-        request.units[u].name, p.devices[x[u]]->info.id, e.seconds, bytes, to_string(e.how), e.detail, {}, {}, e.error};
+    hal::Bytes bytes = experts ? experts->bytes + experts->other_bytes : place.bytes;
+    for (std::size_t copy : experts ? std::vector<std::size_t>{} : place.copies)
+      bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
+    PlannedLayer layer{request.units[u].name,
+                       p.devices[x[u]]->info.id,
+                       e.seconds,
+                       bytes,
+                       to_string(e.how),
+                       e.detail,
+                       {},
+                       {},
+                       e.error,
+                       {}};
+    if (experts) layer.experts = PlannedExperts{p.devices[experts->other]->info.id, experts->chosen};
     layer.runner_up = runner_up(a, u, request.mode);
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const auto& refusals = p.places[u][d].refusals;
@@ -269,12 +287,12 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
         layer.refused.push_back({p.devices[d]->info.id, "pinned", "asked to run on " + layer.device});
     }
     plan.layers.push_back(std::move(layer));
-    plan.step_seconds += prefill ? place.decode.seconds : e.seconds;
+    plan.step_seconds += prefill ? decode.seconds : e.seconds;
     if (e.error) {
       known += e.seconds;
       off += *e.error * e.seconds;
     }
-    plan.prefill_seconds += place.prefill.seconds;
+    plan.prefill_seconds += whole.seconds;
   }
   for (std::size_t u = 0; u <= x.size(); ++u) {
     auto from = u ? static_cast<std::int64_t>(x[u - 1]) : -1, to = u < x.size() ? static_cast<std::int64_t>(x[u]) : -1;

@@ -184,6 +184,11 @@ std::string reasons(const std::vector<Refusal>& refusals) {
 
 }  // namespace
 
+ClaimFunction or_library(const ClaimFunction& claim) {
+  static const kernels::Library library;
+  return claim ? claim : [](const hal::Info& info, const hal::Segment& s) { return library.claim(s, info); };
+}
+
 std::vector<std::int64_t> Problem::takes(std::size_t device, hal::Bytes bytes) const {
   std::vector<std::int64_t> of(rows.size(), 0);
   for (auto r : rows_of[device]) of[r] = static_cast<std::int64_t>(bytes);
@@ -202,8 +207,8 @@ Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t 
 
 std::optional<std::size_t> Posed::option_on(std::size_t unit, std::size_t device) const {
   const auto& on = devices[unit];
-  const auto found = std::find(on.begin(), on.end(), device);
-  if (found == on.end()) return std::nullopt;
+  const auto end = on.begin() + static_cast<std::ptrdiff_t>(whole[unit]), found = std::find(on.begin(), end, device);
+  if (found == end) return std::nullopt;
   return static_cast<std::size_t>(found - on.begin());
 }
 
@@ -237,6 +242,8 @@ Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, boo
                             takes(d, place.bytes)});
       posed.devices[u].push_back(d);
     }
+    posed.whole.push_back(posed.devices[u].size());
+    if (!experts.empty()) add_expert_options(*this, u, mode, scale, posed);
   }
   std::map<double, std::size_t> tables;  // by the bytes that cross
   for (std::size_t u = 0; u <= places.size(); ++u) {
@@ -264,9 +271,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const
                                                        ", prompt " + std::to_string(request.prompt) + ", chunk " +
                                                        std::to_string(request.chunk) + ", rows " +
                                                        std::to_string(request.rows) + ": all must be at least 1"};
-  static const kernels::Library library;
-  ClaimFunction ask =
-      claim ? claim : [](const hal::Info& info, const hal::Segment& s) { return library.claim(s, info); };
+  const ClaimFunction ask = or_library(claim);
   Problem p;
   p.devices = machine.doors();
   if (p.devices.empty())

@@ -1,6 +1,7 @@
 // A request as numbers: what every unit costs and takes on every device, and why some are refused. Internal to plan/.
 #pragma once
 #include "scheduler/cost/cost.h"
+#include "scheduler/plan/expert_options.h"
 #include "scheduler/plan/plan.h"
 #include "scheduler/solve/chain.h"
 
@@ -31,8 +32,9 @@ struct Row {  // of the memory ledger
 struct Posed {
   Chain chain;
   std::vector<std::vector<std::size_t>> devices;  // [unit][option]
+  std::vector<std::size_t> whole;                 // [unit]: options of all of it; then those of Problem::experts
 
-  // The unit's option on a device; none: refused, or pinned elsewhere.
+  // The option of all of the unit on a device; none: refused, or pinned elsewhere.
   std::optional<std::size_t> option_on(std::size_t unit, std::size_t device) const;
 };
 
@@ -44,12 +46,14 @@ struct Problem {
   std::vector<std::int64_t> pinned;               // per unit: a device, or -1
   std::vector<hal::Bytes> fixed;                  // per device, once used
   std::vector<SharedCopy> copies;
+  std::vector<std::vector<ExpertOption>> experts;  // [unit]; empty: no unit has any
   probes::Step step;
   std::int64_t chunks = 0, chunk = 0;
 
   std::vector<std::int64_t> takes(std::size_t device, hal::Bytes bytes) const;  // of every row
   Estimate move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to,
                 bool prefill) const;
+  const ExpertOption* experts_of(const Posed& posed, std::size_t unit, std::size_t option) const;  // null: all of it
   Posed chain(CostModel& cost, const PlanRequest& request, Mode mode, bool with_pins) const;
 };
 
@@ -72,6 +76,8 @@ double border_bytes(const PlanRequest& request, std::size_t unit, const probes::
 
 hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, const PlanRequest& request,
                           const ClaimFunction& claim);
+
+ClaimFunction or_library(const ClaimFunction& claim);  // the kernel library's, where it is empty
 
 std::string gigabytes(hal::Bytes bytes);   // "4.21 GB"
 std::string milliseconds(double seconds);  // "3.21 ms"
