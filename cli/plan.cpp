@@ -70,7 +70,10 @@ void run_table(const Arguments& a, const Target& target, scheduler::StageOptions
         const auto plan = check(scheduler::make_plan(target.machine, target.profile,
                                                      request_of(asked, model, target, options), target.claim));
         std::set<std::string> used;
-        for (const std::string& id : plan.devices()) used.insert(id);
+        for (const scheduler::PlannedLayer& l : plan.layers) {
+          used.insert(l.device);
+          if (l.experts) used.insert(l.experts->device);
+        }
         std::string where;
         for (const std::string& id : used) where += (where.empty() ? "" : "+") + id;
         rows.push_back({{"weights", type},
