@@ -14,7 +14,7 @@ struct Arguments {
   PrecisionArguments precision;
   ModelArguments model;
   TargetArguments target;
-  std::string context = "4096", mode = "latency", device, out, html;
+  std::string context = "4096", mode = "latency", device, experts, out, html;
   std::int64_t sessions = 1, groups = 0, prompt = 512;
   std::vector<std::string> pins;
   bool explain = false, table = false, strict = false;
@@ -33,6 +33,7 @@ scheduler::PlanRequest request_of(const Arguments& a, const models::Model& model
     if (!choice) fail(no_device, choice.error().message);
     request.device = choice->id;
   }
+  if (!a.experts.empty()) request.experts = trace_of(a.experts, model);
   for (const std::string& pin : a.pins)
     request.pins.push_back(check(scheduler::pin_from(pin, request.units, target.machine)));
   return request;
@@ -70,7 +71,10 @@ void run_table(const Arguments& a, const Target& target, scheduler::StageOptions
         const auto plan = check(scheduler::make_plan(target.machine, target.profile,
                                                      request_of(asked, model, target, options), target.claim));
         std::set<std::string> used;
-        for (const std::string& id : plan.devices()) used.insert(id);
+        for (const scheduler::PlannedLayer& l : plan.layers) {
+          used.insert(l.device);
+          if (l.experts) used.insert(l.experts->device);
+        }
         rows.push_back({{"weights", type},
                         {"context", context},
                         {"sessions", n},
@@ -141,6 +145,9 @@ void add_plan(CLI::App& app, Global& global) {
       verb->add_option("--mode", a->mode, "latency, ttft, throughput, memory (energy is refused: no counters)")
           ->capture_default_str();
   verb->add_option("--pin", a->pins, "0-11=vulkan:0, experts=cpu:0 (of all layers), head=cpu:0, ...; may be repeated");
+  verb->add_option("--experts", a->experts,
+                   "a trace of `run --record-routing`: a layer's experts may lie on two devices, the most used ones on "
+                   "the faster");
   verb->add_option("--device", a->device, "everything there; what it declines goes elsewhere unless --strict");
   a->precision.add_to(*verb);
   verb->add_flag("--strict", a->strict, "with --device or --pin: fail with the ops and reasons instead");

@@ -37,6 +37,7 @@ Limit limit_of(const probes::DeviceProfile& rates, const hal::Segment& segment, 
 class CostModel {
  public:
   explicit CostModel(const probes::Profile& profile) : profile_(profile) {}
+  const probes::Profile& profile() const { return profile_; }
 
   // Device time of one step of a unit. unavailable: the profile has not measured the device.
   hal::Result<Estimate> unit(const std::string& device, const hal::Segment& segment, const probes::Step& step);

@@ -94,6 +94,9 @@ hal::Result<Replan> replan(const probes::Machine& machine, const probes::Profile
                                                        std::to_string(request.units.size()) + " of " + request.model};
   if (request.mode == Mode::memory)
     return hal::Error{hal::Code::invalid_argument, "replan: a plan for least memory does not change with speed"};
+  if (request.experts || std::any_of(plan.layers.begin(), plan.layers.end(), [](const auto& l) { return l.experts; }))
+    return hal::Error{hal::Code::unsupported,
+                      "replan: moves of layers whose experts lie on two devices are not costed"};
   Replan r{plan, plan, 0, {}};
   r.verdict.why = still_dwells(rule, now, last_move);
   if (!r.verdict.why.empty()) return r;

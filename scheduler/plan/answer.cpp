@@ -32,6 +32,7 @@ hal::Result<Answer> answer(const probes::Machine& machine, CostModel& cost, Clai
                            std::int64_t groups) {
   Answer a;
   HAL_TRY(a.problem, pose(machine, cost, claims, request, groups));
+  HAL_TRY(a.problem.experts, expert_options(a.problem, machine, cost, claims, request));
   a.posed = a.problem.chain(cost, request, request.mode);
   if (groups > 1) {
     Rounds rounds = shortest_round(cost, a.problem, a.posed, request);

@@ -45,17 +45,37 @@ hal::Status judge(const Plan& plan, const probes::Machine& machine, CostModel& c
       return wrong(layer.layer + " is placed on " + layer.device + ", which this machine has not");
     auto d = static_cast<std::size_t>(found - p.devices.begin());
     const Place& place = p.places[u][d];
-    if (!place.possible)
+    if (!place.possible && !layer.experts)
       return wrong(layer.layer + " is placed on " + layer.device + ", which refuses it (" +
                    place.refusals.front().code + "): " + place.refusals.front().detail);
-    if (!p.allows(u, d))
+    if (!layer.experts && !p.allows(u, d))
       return wrong(layer.layer + " is pinned to " + p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id +
                    ", and placed on " + layer.device);
+    if (layer.experts && (p.pinned[u] >= 0 || p.groups > 1))
+      return wrong(layer.layer + " shares its experts with " + layer.experts->device +
+                   (p.pinned[u] >= 0 ? ", and is pinned" : ", and groups of sessions are in flight"));
     if (!std::isfinite(layer.seconds) || layer.seconds < 0)
       return wrong(layer.layer + " is predicted to take " + std::to_string(layer.seconds) + " s");
-    hal::Bytes bytes = place.bytes + (used.insert(layer.device).second ? p.fixed[d] : 0);
+    auto add = [&](std::size_t on, hal::Bytes bytes) {
+      if (used.insert(p.devices[on]->info.id).second) bytes += p.fixed[on];
+      for (auto r : p.rows_of[on]) taken[r] += static_cast<std::int64_t>(bytes);
+    };
+    if (layer.experts) {
+      const auto other = std::find_if(p.devices.begin(), p.devices.end(), [&](const probes::Door* door) {
+        return door->info.id == layer.experts->device && door->info.id != layer.device;
+      });
+      if (other == p.devices.end())
+        return wrong(layer.layer + " shares its experts with " + layer.experts->device + ", no other device here");
+      const Unit& unit = request.units[u];
+      HAL_TRY(const ExpertBytes bytes,
+              expert_bytes(p.devices[d]->info, (*other)->info, unit.segment, layer.experts->chosen, request, claims));
+      add(d, bytes.own + session_bytes(request, unit));
+      add(static_cast<std::size_t>(other - p.devices.begin()), bytes.other);
+      continue;
+    }
+    hal::Bytes bytes = place.bytes;
     for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
-    for (auto r : p.rows_of[d]) taken[r] += static_cast<std::int64_t>(bytes);
+    add(d, bytes);
   }
   const std::string shortage = shortage_of(p, taken);
   hal::Bytes total = 0;

@@ -44,7 +44,7 @@ std::vector<std::string> Plan::devices() const {
 
 namespace {
 
-// The best other device for one unit while the others stay, and what speaks against it.
+// The best other option for one unit while the others stay, and what speaks against it.
 std::optional<RunnerUp> runner_up(const Answer& a, std::size_t u, Mode mode) {
   const Problem& p = a.problem;
   const Posed& posed = a.posed;
@@ -62,34 +62,38 @@ std::optional<RunnerUp> runner_up(const Answer& a, std::size_t u, Mode mode) {
   const bool prefill = mode == Mode::ttft;
   auto seconds = [&](std::size_t i) {
     const Place& at = p.places[u][posed.devices[u][i]];
+    if (const ExpertOption* o = p.experts_of(posed, u, i)) return (prefill ? o->prefill : o->decode).seconds;
     return (prefill ? at.prefill : at.decode).seconds;
   };
   RunnerUp r{p.devices[posed.devices[u][best]]->info.id, seconds(best), ""};
+  if (const ExpertOption* o = p.experts_of(posed, u, best)) r.why = o->decode.detail + ": ";
+  if (posed.devices[u][best] == posed.devices[u][x[u]] && r.why.empty()) r.why = "with all its experts: ";
   double more = around(best) - around(x[u]);
   Placement y = x;
   y[u] = best;
   auto taken = taken_by(c, y);
-  for (std::size_t i = 0; i < c.rows() && r.why.empty(); ++i)
-    if (taken[i] > c.limit[i])
-      r.why = "would take " + gigabytes(static_cast<hal::Bytes>(taken[i] - c.limit[i])) + " more than " +
-              p.rows[i].name + " has";
-  if (!r.why.empty()) return r;
+  for (std::size_t i = 0; i < c.rows(); ++i)
+    if (taken[i] > c.limit[i]) {
+      r.why += "would take " + gigabytes(static_cast<hal::Bytes>(taken[i] - c.limit[i])) + " more than " +
+               p.rows[i].name + " has";
+      return r;
+    }
   if (mode == Mode::memory) {
-    r.why = more > 0 ? "a larger share of its memory" : "as good; other layers need its memory";
+    r.why += more > 0 ? "a larger share of its memory" : "as good; other layers need its memory";
     return r;
   }
   if (p.groups > 1) {
     const double longer = round_of(c, y, a.slower, p.groups) - a.solved.cost;
-    r.why = longer > 0 ? "a round takes " + milliseconds(longer) + " more" : "a round takes no less";
+    r.why += longer > 0 ? "a round takes " + milliseconds(longer) + " more" : "a round takes no less";
     return r;
   }
   double by_itself = seconds(best) - seconds(x[u]), moving = more - by_itself;
   if (more <= 0) {
-    r.why = "faster here by " + milliseconds(-more) + ", but only together with a dearer move elsewhere";
+    r.why += "faster here by " + milliseconds(-more) + ", but only together with a dearer move elsewhere";
   } else {
-    r.why = "+" + milliseconds(more) + ": " + milliseconds(std::abs(by_itself)) +
-            (by_itself < 0 ? " faster" : " slower") + " by itself, " + milliseconds(std::abs(moving)) +
-            (moving < 0 ? " less" : " more") + " for moving";
+    r.why += "+" + milliseconds(more) + ": " + milliseconds(std::abs(by_itself)) +
+             (by_itself < 0 ? " faster" : " slower") + " by itself, " + milliseconds(std::abs(moving)) +
+             (moving < 0 ? " less" : " more") + " for moving";
   }
   return r;
 }
@@ -133,15 +137,23 @@ Errors write_units(const Answer& a, const PlanRequest& request, Plan& plan) {
   for (std::size_t u = 0; u < request.units.size(); ++u) {
     const std::size_t option = a.solved.placement[u], on = a.posed.devices[u][option];
     const Place& place = p.places[u][on];
-    Estimate e = prefill ? place.prefill : place.decode;
+    const ExpertOption* experts = p.experts_of(a.posed, u, option);
+    const Estimate &decode = experts ? experts->decode : place.decode,
+                   &whole = experts ? experts->prefill : place.prefill;
+    Estimate e = prefill ? whole : decode;
     if (const double slower = p.groups > 1 ? a.slower[u][option] : 1; slower > 1) {
       e.seconds *= slower;
       e.detail += (e.detail.empty() ? "" : ", ") + number("x%.2f beside others", slower);
     }
-    hal::Bytes bytes = place.bytes;
-    for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
     PlannedLayer layer{
-        request.units[u].name, p.devices[on]->info.id, e.seconds, bytes, to_string(e.how), e.detail, {}, {}, e.error};
+        request.units[u].name, p.devices[on]->info.id, e.seconds, 0, to_string(e.how), e.detail, {}, {}, e.error, {}};
+    if (experts) {
+      layer.bytes = experts->bytes + experts->other_bytes;
+      layer.experts = PlannedExperts{p.devices[experts->other]->info.id, experts->chosen};
+    } else {
+      layer.bytes = place.bytes;
+      for (std::size_t copy : place.copies) layer.bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
+    }
     layer.runner_up = runner_up(a, u, request.mode);
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const auto& refusals = p.places[u][d].refusals;
@@ -150,8 +162,8 @@ Errors write_units(const Answer& a, const PlanRequest& request, Plan& plan) {
         layer.refused.push_back({p.devices[d]->info.id, "pinned", "asked to run on " + layer.device});
     }
     plan.layers.push_back(std::move(layer));
-    plan.step_seconds += prefill ? place.decode.seconds : e.seconds;
-    plan.prefill_seconds += place.prefill.seconds;
+    plan.step_seconds += prefill ? decode.seconds : e.seconds;
+    plan.prefill_seconds += whole.seconds;
     errors.add(e);
   }
   return errors;

@@ -7,6 +7,7 @@
 // one row per session).
 #pragma once
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "probes/profile.h"
 
 namespace switchyard::scheduler {
+
+struct RoutingTrace;  // experts/trace.h
 
 // A part of the chain that is placed as one: the embedding, a layer's mixer or feed-forward part, the head.
 struct Unit {
@@ -63,6 +66,8 @@ struct PlanRequest {
   std::string device;   // a door's id: everything there; what it declines goes elsewhere, unless strict
   bool strict = false;  // with `device` or pins: fail with every op, shape and reason instead
   double effort = 1;    // of the solver, as in ChainOptions
+  // Of the model: a feed-forward part may have the experts used least there on another device, see expert_options.h.
+  std::shared_ptr<const RoutingTrace> experts;
   bool advise = false;  // also look for what would make the plan better (Plan::better_with): several plans more
 };
 
@@ -74,6 +79,11 @@ struct RunnerUp {
   double seconds = 0;  // of the unit there
   std::string why;     // why it is not the winner
 };
+// Experts of a layer that are not on its device: an option of expert_options.h.
+struct PlannedExperts {
+  std::string device;        // of the others
+  std::vector<bool> chosen;  // one per expert: on the layer's device
+};
 struct PlannedLayer {
   std::string layer, device;
   double seconds = 0;       // in one step of the mode
@@ -82,6 +92,7 @@ struct PlannedLayer {
   std::optional<RunnerUp> runner_up;
   std::vector<Refusal> refused;
   std::optional<double> error;  // of seconds: as in cost.h
+  std::optional<PlannedExperts> experts;
 };
 struct PoolUse {
   std::string pool;
@@ -122,7 +133,7 @@ struct Plan {
   std::vector<Move> moves;
   std::vector<More> better_with;  // where asked: of the full pools, the least that is worth it
 
-  std::vector<std::string> devices() const;  // one per unit
+  std::vector<std::string> devices() const;  // one per unit: its own, whatever of its experts is elsewhere
 };
 
 // A device that takes fixed shapes runs steps in pieces of so many rows, or of one.

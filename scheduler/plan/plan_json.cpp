@@ -6,6 +6,7 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr std::string_view schema = "switchyard.plan/2";
+constexpr std::size_t most_experts = 65536;  // as in a routing trace
 
 Json layer_json(const PlannedLayer& l) {
   Json j{{"layer", l.layer},
@@ -19,6 +20,11 @@ Json layer_json(const PlannedLayer& l) {
          {"error", l.error ? Json(*l.error) : Json()}};
   if (l.runner_up)
     j["runner_up"] = {{"device", l.runner_up->device}, {"seconds", l.runner_up->seconds}, {"why", l.runner_up->why}};
+  if (l.experts) {
+    j["experts"] = {{"device", l.experts->device}, {"count", l.experts->chosen.size()}, {"here", Json::array()}};
+    for (std::size_t e = 0; e < l.experts->chosen.size(); ++e)
+      if (l.experts->chosen[e]) j["experts"]["here"].push_back(e);
+  }
   for (const Refusal& r : l.refused)
     j["refused"].push_back({{"device", r.device}, {"code", r.code}, {"detail", r.detail}});
   return j;
@@ -30,10 +36,24 @@ std::optional<double> share(const Json& j, const char* key) {
 }
 
 PlannedLayer layer_from(const Json& j) {
-  PlannedLayer l{j.at("layer"),    j.at("device"), j.at("seconds"), j.at("bytes"), j.at("how"), j.at("detail"), {}, {},
-                 share(j, "error")};
+  PlannedLayer l{j.at("layer"),
+                 j.at("device"),
+                 j.at("seconds"),
+                 j.at("bytes"),
+                 j.at("how"),
+                 j.at("detail"),
+                 {},
+                 {},
+                 share(j, "error"),
+                 {}};
   if (const Json& r = j.at("runner_up"); !r.is_null())
     l.runner_up = RunnerUp{r.at("device"), r.at("seconds"), r.at("why")};
+  if (const auto e = j.find("experts"); e != j.end()) {
+    const auto count = e->at("count").get<std::size_t>();
+    if (count > most_experts) throw std::invalid_argument("experts: " + std::to_string(count) + " of a layer");
+    l.experts = PlannedExperts{e->at("device"), std::vector<bool>(count, false)};
+    for (const Json& here : e->at("here")) l.experts->chosen.at(here.get<std::size_t>()) = true;
+  }
   for (const Json& r : j.at("refused")) l.refused.push_back({r.at("device"), r.at("code"), r.at("detail")});
   return l;
 }

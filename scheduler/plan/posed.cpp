@@ -17,6 +17,10 @@ double border_bytes(const PlanRequest& request, std::size_t unit, const Step& st
   return bytes;
 }
 
+hal::Bytes session_bytes(const PlanRequest& request, const Unit& unit) {
+  return (unit.state + unit.kept) * static_cast<hal::Bytes>(request.sessions) + unit.zeros;
+}
+
 std::vector<std::int64_t> Problem::takes(std::size_t device, hal::Bytes bytes) const {
   std::vector<std::int64_t> of(rows.size(), 0);
   for (auto r : rows_of[device]) of[r] = static_cast<std::int64_t>(bytes);
@@ -57,8 +61,8 @@ Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t 
 
 std::optional<std::size_t> Posed::option_on(std::size_t unit, std::size_t device) const {
   const auto& on = devices[unit];
-  const auto found = std::find(on.begin(), on.end(), device);
-  if (found == on.end()) return std::nullopt;
+  const auto end = on.begin() + static_cast<std::ptrdiff_t>(whole[unit]), found = std::find(on.begin(), end, device);
+  if (found == end) return std::nullopt;
   return static_cast<std::size_t>(found - on.begin());
 }
 
@@ -90,6 +94,8 @@ Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode) con
                             takes(d, place.bytes)});
       posed.devices[u].push_back(d);
     }
+    posed.whole.push_back(posed.devices[u].size());
+    if (!experts.empty()) add_expert_options(*this, u, mode, scale, posed);
   }
   std::map<double, std::size_t> tables;  // by the bytes that cross
   for (std::size_t u = 0; u <= places.size(); ++u) {

@@ -174,6 +174,8 @@ const hal::Claim& Claims::of(const hal::Info& device, const PlanRequest& request
   return known->second;
 }
 
+hal::Claim Claims::of_part(const hal::Info& device, const hal::Segment& part) const { return ask_(device, part); }
+
 hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, Claims& claims, const PlanRequest& request,
                           std::int64_t groups) {
   HAL_CHECK(supported(request.mode));
@@ -213,8 +215,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, Claim
       const hal::Claim& offer = claims.of(info, request, u);
       place.refusals = consider(info, unit.segment, offer);
       for (const hal::Holding& h : offer.holds) place.bytes += h.bytes;
-      place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) +
-                    (unit.state + unit.kept) * static_cast<hal::Bytes>(request.sessions) + unit.zeros;
+      place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) + session_bytes(request, unit);
       place.scratch = offer.scratch;
       holds.back().push_back(offer.holds);
       place.fixed_shapes =

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "scheduler/cost/cost.h"
+#include "scheduler/plan/expert_options.h"
 #include "scheduler/plan/plan.h"
 #include "scheduler/solve/chain.h"
 
@@ -33,8 +34,9 @@ struct Row {  // of the memory ledger
 struct Posed {
   Chain chain;
   std::vector<std::vector<std::size_t>> devices;  // [unit][option]
+  std::vector<std::size_t> whole;                 // [unit]: options of all of it; then those of Problem::experts
 
-  // The unit's option on a device; none: refused, or pinned elsewhere.
+  // The option of all of the unit on a device; none: refused, or pinned elsewhere.
   std::optional<std::size_t> option_on(std::size_t unit, std::size_t device) const;
 };
 
@@ -43,6 +45,7 @@ class Claims {
  public:
   explicit Claims(const ClaimFunction& claim);
   const hal::Claim& of(const hal::Info& device, const PlanRequest& request, std::size_t unit);
+  hal::Claim of_part(const hal::Info& device, const hal::Segment& part) const;  // of no unit: asked every time
 
  private:
   ClaimFunction ask_;
@@ -57,7 +60,8 @@ struct Problem {
   std::vector<std::int64_t> pinned;               // per unit: a device, or -1
   std::vector<hal::Bytes> fixed;                  // per device, once used
   std::vector<SharedCopy> copies;
-  std::int64_t groups = 1;  // of sessions in flight at once, with a step of each
+  std::vector<std::vector<ExpertOption>> experts;  // [unit]; empty: no unit has any
+  std::int64_t groups = 1;                         // of sessions in flight at once, with a step of each
   probes::Step step;
   std::int64_t chunks = 0, chunk = 0;
 
@@ -65,6 +69,7 @@ struct Problem {
   std::vector<std::int64_t> takes(std::size_t device, hal::Bytes bytes) const;  // of every row
   Estimate move(CostModel& cost, const PlanRequest& request, std::size_t unit, std::int64_t from, std::int64_t to,
                 bool prefill) const;
+  const ExpertOption* experts_of(const Posed& posed, std::size_t unit, std::size_t option) const;  // null: all of it
   Posed chain(CostModel& cost, const PlanRequest& request, Mode mode) const;
 };
 
@@ -81,6 +86,9 @@ Rounds shortest_round(CostModel& cost, const Problem& problem, const Posed& pose
 // busiest takes. slower: as in Rounds.
 double round_of(const Chain& chain, const Placement& x, const std::vector<std::vector<double>>& slower,
                 std::int64_t groups);
+
+// Of all sessions: their state at the context and what they keep of it.
+hal::Bytes session_bytes(const PlanRequest& request, const Unit& unit);
 
 // Bytes of hidden rows (or tokens, or logits) that cross the border before `unit`; unit == units: after the last.
 double border_bytes(const PlanRequest& request, std::size_t unit, const probes::Step& step);

@@ -306,11 +306,19 @@ TEST_F(Cli, RoutingIsRecordedAndRead) {
   EXPECT_EQ(shared.data()["tokens"], alone.data()["tokens"]);
   EXPECT_EQ(tool("run " + moe + " --tokens 1 -n 1 --experts " + trace + " --expert-budget 1MB").code, 2);
   EXPECT_EQ(tool("run " + moe + " --tokens 1 -n 1 --device cpu:0 --experts " + trace).code, 2);
+  const std::string described = " --profile probes/machines/core-ultra-rtx4060-32.json --json --experts ";
+  auto planned = tool("plan " + moe + " --activations f32" + described + trace + " -o " + file("p.json"));
+  ASSERT_EQ(planned.code, 0) << planned.err;
+  EXPECT_EQ(planned.data()["layers"].size(), 14u);
+  auto both = tool("run " + moe + " --tokens 1 -n 1 --plan " + file("p.json") + " --experts " + trace);
+  EXPECT_EQ(both.code, 2);
+  EXPECT_HAS(both.err, "--plan says where");
 
   const std::string other = test::oracle_path("models/moe-hybrid-g2-f32");
   auto wrong = tool("experts " + trace + " --model " + other);
   EXPECT_EQ(wrong.code, 3);
   EXPECT_HAS(wrong.err, "record one with it");
+  EXPECT_EQ(tool("plan " + other + described + trace).code, 3);
   EXPECT_EQ(tool("experts " + other + "/config.json").code, 3);
   EXPECT_EQ(tool("experts " + file("none")).code, 3);
   EXPECT_EQ(tool("experts " + trace + " --budget many").code, 2);
