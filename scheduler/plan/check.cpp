@@ -4,12 +4,60 @@
 #include <set>
 
 #include "probes/json.h"
-#include "scheduler/plan/problem.h"
+#include "scheduler/plan/limits.h"
+#include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
 namespace {
 
 hal::Error wrong(const std::string& text) { return {hal::Code::invalid_argument, "plan: " + text}; }
+
+// The figures of a placement, a device for each unit, added up again.
+double count(const LimitRow& l, const Problem& p, CostModel& cost, const PlanRequest& request,
+             const std::vector<std::size_t>& on) {
+  if (l.of == Quantity::step && p.groups > 1) {
+    const Posed posed = p.chain(cost, request, Mode::throughput);
+    Placement x;
+    for (std::size_t u = 0; u < on.size(); ++u) x.push_back(*posed.option_on(u, on[u]));
+    return round_beside_others(cost, p, posed, request, x);
+  }
+  double sum = 0;
+  std::set<std::size_t> used, copied;
+  const bool bytes = l.of == Quantity::memory || l.of == Quantity::pool;
+  for (std::size_t u = 0; u <= on.size(); ++u) {
+    const std::int64_t from = u ? static_cast<std::int64_t>(on[u - 1]) : -1,
+                       to = u < on.size() ? static_cast<std::int64_t>(on[u]) : -1;
+    sum += p.of_move(cost, request, l.of, u, from, to);
+    if (u == on.size() || (l.of == Quantity::pool && !p.counts(l.name, on[u]))) continue;
+    sum += p.of_unit(l.of, u, on[u]);
+    if (bytes && used.insert(on[u]).second) sum += static_cast<double>(p.fixed[on[u]]);
+    for (std::size_t copy : p.places[u][on[u]].copies)
+      if (bytes && copied.insert(copy).second) sum += static_cast<double>(p.copies[copy].bytes);
+  }
+  return sum;
+}
+
+bool same(double a, double b) { return std::abs(a - b) <= 1e-6 * std::max(std::abs(a), std::abs(b)); }  // as sums go
+
+// What was asked for is kept, and what the plan says of it is so.
+hal::Status judge_limits(const Plan& plan, const Problem& p, CostModel& cost, const PlanRequest& request,
+                         const std::vector<std::size_t>& on) {
+  for (const KeptLimit& kept : plan.limits)
+    if (!(kept.used >= 0) || !(kept.used <= kept.limit * (1 + 1e-9)))
+      return wrong("says that it keeps a limit of " + kept.what + " and takes " + number("%g", kept.used) + " of " +
+                   number("%g", kept.limit));
+  for (const LimitRow& l : limit_rows(request.limits)) {
+    const double used = count(l, p, cost, request, on);
+    if (used > l.limit * (scale_of(l.of) > 1 ? 1 + 1e-9 : 1))
+      return wrong("takes " + amount_of(l.of, used) + " of " + name_of(l) + ", the limit is " +
+                   amount_of(l.of, l.limit));
+    for (const KeptLimit& kept : plan.limits)
+      if (kept.what == name_of(l) && !same(kept.used, used))
+        return wrong("counts " + amount_of(l.of, kept.used) + " of " + name_of(l) + ", there are " +
+                     amount_of(l.of, used));
+  }
+  return hal::ok();
+}
 
 }  // namespace
 
@@ -34,6 +82,7 @@ hal::Status judge(const Plan& plan, const probes::Machine& machine, CostModel& c
   std::vector<std::int64_t> taken(p.rows.size(), 0);
   std::set<std::string> used;
   std::set<std::size_t> copied;
+  std::vector<std::size_t> on;
   for (std::size_t u = 0; u < plan.layers.size(); ++u) {
     const PlannedLayer& layer = plan.layers[u];
     if (layer.layer != request.units[u].name)
@@ -44,6 +93,7 @@ hal::Status judge(const Plan& plan, const probes::Machine& machine, CostModel& c
     if (found == p.devices.end())
       return wrong(layer.layer + " is placed on " + layer.device + ", which this machine has not");
     auto d = static_cast<std::size_t>(found - p.devices.begin());
+    on.push_back(d);
     const Place& place = p.places[u][d];
     if (!place.possible)
       return wrong(layer.layer + " is placed on " + layer.device + ", which refuses it (" +
@@ -62,9 +112,16 @@ hal::Status judge(const Plan& plan, const probes::Machine& machine, CostModel& c
   for (const PoolUse& u : pools_of(p, taken)) total += u.within.empty() ? u.bytes : 0;
   if (plan.fits && !shortage.empty()) return hal::Error{hal::Code::out_of_memory, "plan: does not fit: " + shortage};
   if (!plan.fits && shortage.empty()) return wrong("says that it does not fit (" + plan.shortage + "), but it does");
+  if (plan.fits) HAL_CHECK(judge_limits(plan, p, cost, request, on));
   // A plan for more sessions or a longer context than asked takes more than this request does.
-  if (plan.context == request.context && plan.sessions == request.sessions && plan.total_bytes != total)
+  if (plan.context != request.context || plan.sessions != request.sessions) return hal::ok();
+  if (plan.total_bytes != total)
     return wrong("counts " + std::to_string(plan.total_bytes) + " bytes, there are " + std::to_string(total));
+  for (const PoolUse& there : pools_of(p, taken))
+    for (const PoolUse& said : plan.pools)
+      if (said.pool == there.pool && said.bytes != there.bytes)
+        return wrong("counts " + std::to_string(said.bytes) + " bytes in " + said.pool + ", there are " +
+                     std::to_string(there.bytes));
   return hal::ok();
 }
 

@@ -17,6 +17,7 @@ Json layer_json(const PlannedLayer& l) {
          {"runner_up", nullptr},
          {"refused", Json::array()},
          {"error", l.error ? Json(*l.error) : Json()}};
+  if (l.joules) j["joules"] = *l.joules;
   if (l.runner_up)
     j["runner_up"] = {{"device", l.runner_up->device}, {"seconds", l.runner_up->seconds}, {"why", l.runner_up->why}};
   for (const Refusal& r : l.refused)
@@ -30,8 +31,9 @@ std::optional<double> share(const Json& j, const char* key) {
 }
 
 PlannedLayer layer_from(const Json& j) {
-  PlannedLayer l{j.at("layer"),    j.at("device"), j.at("seconds"), j.at("bytes"), j.at("how"), j.at("detail"), {}, {},
-                 share(j, "error")};
+  PlannedLayer l{
+      j.at("layer"),     j.at("device"),    j.at("seconds"), j.at("bytes"), j.at("how"), j.at("detail"), {}, {},
+      share(j, "error"), share(j, "joules")};
   if (const Json& r = j.at("runner_up"); !r.is_null())
     l.runner_up = RunnerUp{r.at("device"), r.at("seconds"), r.at("why")};
   for (const Json& r : j.at("refused")) l.refused.push_back({r.at("device"), r.at("code"), r.at("detail")});
@@ -61,6 +63,11 @@ Plan read(const Json& j) {
   p.prefill_seconds = predicted.at("prefill_seconds");
   p.prompt = predicted.at("prefill_tokens");
   p.tokens_per_second = predicted.at("tokens_per_second");
+  p.step_joules = share(predicted, "step_joules");
+  for (const Json& w : j.value("power", Json::array()))
+    p.powers.push_back({w.at("device"), w.at("watts"), w.at("source"), w.at("from")});
+  for (const Json& l : j.value("limits", Json::array()))
+    p.limits.push_back({l.at("what"), l.at("limit"), l.at("used"), l.at("better_without"), l.at("better_with_more")});
   p.objective = j.at("objective");
   p.objective_bound = j.at("objective_bound");
   p.lower_bound_seconds = j.at("lower_bound_seconds");
@@ -103,6 +110,15 @@ std::string to_json(const Plan& p) {
          {"layers", Json::array()},
          {"moves", Json::array()},
          {"better_with", Json::array()}};
+  if (p.step_joules) j["predicted"]["step_joules"] = *p.step_joules;
+  for (const PowerUsed& w : p.powers)
+    j["power"].push_back({{"device", w.device}, {"watts", w.watts}, {"source", w.source}, {"from", w.from}});
+  for (const KeptLimit& l : p.limits)
+    j["limits"].push_back({{"what", l.what},
+                           {"limit", l.limit},
+                           {"used", l.used},
+                           {"better_without", l.better_without},
+                           {"better_with_more", l.better_with_more}});
   for (const PoolUse& u : p.pools) {
     Json pool{{"pool", u.pool}, {"bytes", u.bytes}, {"capacity", u.capacity}};
     if (!u.within.empty()) pool["within"] = u.within;
