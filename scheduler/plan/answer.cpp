@@ -81,8 +81,12 @@ class Answerer {
       if (throughput && l.of == Quantity::step) {  // in any groups
         Limits rest = request_.limits;
         rest.step_seconds.reset();
-        HAL_TRY(const Answer fastest, best(rest));
-        kept.push_back({fastest.solved.fits ? fastest.solved.cost : never, fastest.solved.bound});
+        ChainResult fastest = free.solved;
+        if (rest != Limits{}) {
+          HAL_TRY(Answer others, best(rest));
+          fastest = std::move(others.solved);
+        }
+        kept.push_back({fastest.fits ? fastest.cost : never, fastest.bound});
         alone.push_back({free.solved.cost, free.solved.bound});
         continue;
       }
