@@ -46,6 +46,8 @@ class CostModel {
                 const probes::Step& step);
   // The device's own report of what the unit takes; 0: not measured.
   hal::Bytes resident(const std::string& device, const hal::Segment& segment);
+  std::optional<probes::Power> power(const std::string& device) const;  // none: not known
+  const std::optional<probes::Power>& rest() const { return profile_.rest; }
   // From submission to arrival; from == to: nothing. "" is the host.
   Estimate move(const std::string& from, const std::string& to, double bytes) const;
 

@@ -196,6 +196,7 @@ Estimate Options::seconds(const Mixture& m, const ExpertOption& o, bool hot_here
 bool Options::worth_it(const ExpertOption& o, const Place& place) const {
   if (!place.possible || o.decode.seconds < place.decode.seconds || o.prefill.seconds < place.prefill.seconds)
     return true;
+  if (!request_.limits.pools.empty() && o.bytes < place.bytes) return true;  // a limit of `own` alone may want it
   const auto here = p_.takes(o.own, o.bytes), there = p_.takes(o.other, o.other_bytes),
              all = p_.takes(o.own, place.bytes);
   for (std::size_t r = 0; r < all.size(); ++r)
@@ -222,10 +223,11 @@ hal::Result<std::vector<ExpertOption>> Options::of(std::size_t u) {
   const Step prefill{p_.chunk, 1, p_.chunk * (p_.chunks - 1) / 2, 1};
   const Uses of_decode = uses(m, order, p_.step.rows), of_prefill = uses(m, order, p_.chunk);
   const auto counts = expert_counts(m.experts);
+  const bool energy = request_.mode == Mode::energy || request_.limits.joules;
   for (std::size_t own = 0; own < p_.devices.size(); ++own)
     for (std::size_t other = 0; other < p_.devices.size(); ++other) {
       if (machine_.chip_of(id(own)) == machine_.chip_of(id(other)) || !times(m, own, p_.step) ||
-          !times(m, other, p_.step))
+          !times(m, other, p_.step) || (energy && (!p_.power[own] || !p_.power[other])))
         continue;
       const bool hot_here = times(m, own, p_.step)->all <= times(m, other, p_.step)->all;
       for (std::size_t c = 0; c < counts.size(); ++c) {
@@ -259,12 +261,12 @@ const ExpertOption* Problem::experts_of(const Posed& posed, std::size_t unit, st
   return option < whole ? nullptr : &experts[unit][option - whole];
 }
 
-void add_expert_options(const Problem& p, std::size_t unit, Mode mode, double scale, Posed& posed) {
+void add_expert_options(const Problem& p, std::size_t unit, Mode mode, Quantity objective, double scale, Posed& posed) {
   for (const ExpertOption& o : p.experts[unit]) {
     auto taken = p.takes(o.own, o.bytes);
     const auto there = p.takes(o.other, o.other_bytes);
     std::transform(taken.begin(), taken.end(), there.begin(), taken.begin(), std::plus<>());
-    double cost = scale * (mode == Mode::ttft ? o.prefill : o.decode).seconds;
+    double cost = scale * p.of_experts(objective, o);
     for (auto [d, bytes] : {std::pair{o.own, o.bytes}, {o.other, o.other_bytes}})
       if (mode == Mode::memory)
         cost += static_cast<double>(bytes) / std::max(1.0, static_cast<double>(p.rows[p.rows_of[d].front()].capacity));

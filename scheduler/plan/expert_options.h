@@ -22,6 +22,7 @@
 namespace switchyard::scheduler {
 
 class Claims;
+enum class Quantity : std::uint8_t;
 struct Posed;
 struct Problem;
 
@@ -36,14 +37,17 @@ struct ExpertOption {
 std::vector<std::int64_t> expert_counts(std::int64_t experts);
 
 // [unit][option]; none without request.experts, for several groups in flight, of a unit that is pinned or has no
-// experts, or on devices of one chip, or that take fixed shapes, decline a part or were not measured, or where it would
-// be neither faster nor smaller than all of the unit on `own`. invalid_argument: a trace of another model.
+// experts, or on devices of one chip, or that take fixed shapes, decline a part, were not measured or, where energy
+// counts, have no figure for it, or where it would be neither faster nor smaller than all of the unit on `own`.
+// invalid_argument: a trace of another model.
 hal::Result<std::vector<std::vector<ExpertOption>>> expert_options(const Problem& problem,
                                                                    const probes::Machine& machine, CostModel& cost,
                                                                    Claims& claims, const PlanRequest& request);
 
-// The unit's options of problem.experts, after those of all of it; its mode and scale as Problem::chain() has them.
-void add_expert_options(const Problem& problem, std::size_t unit, Mode mode, double scale, Posed& posed);
+// The unit's options of problem.experts, after those of all of it; mode, objective and scale as Problem::chain() has
+// them.
+void add_expert_options(const Problem& problem, std::size_t unit, Mode mode, Quantity objective, double scale,
+                        Posed& posed);
 
 // What an executor takes of both devices for such a unit, in steps of up to request.chunk rows: scratch and what the
 // parts hand over are the unit's own. unsupported: what a device declines, with its reason; others as split_experts().

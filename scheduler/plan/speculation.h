@@ -51,7 +51,7 @@ const char* to_string(Rollback rollback);
 hal::Result<Rollback> rollback_from(std::string_view name);  // invalid_argument lists them
 
 struct SpeculationRequest {
-  PlanRequest target, draft;  // mode, device and advise are not used; of models with one vocabulary
+  PlanRequest target, draft;  // mode, device, limits and advise are not used; of models with one vocabulary
   double acceptance = 0;
   Rollback rollback = Rollback::slots;
   double more_per_round = 0;  // seconds of any other kind

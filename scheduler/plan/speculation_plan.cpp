@@ -68,6 +68,7 @@ class Planner {
     for (auto* r : {&request_.target, &request_.draft}) {
       r->mode = Mode::latency;
       r->device.clear();
+      r->limits = {};
       r->advise = false;
     }
     for (const Unit& u : request_.target.units) recurrent_ = recurrent_ || u.zeros > 0;

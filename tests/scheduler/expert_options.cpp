@@ -213,46 +213,61 @@ struct Reference {
     return all;
   }
 
-  // The least seconds of all placements that fit; on one device; without experts on two.
+  // The least seconds or joules of all placements that fit and keep these limits, of the prompt (the step, where the
+  // prompt is the objective) and of memory; on one device; without experts on two.
   struct Best {
     double all = never, one = never, plain = never;
   };
-  Best best() {
-    const bool prefill = s.request.mode == Mode::ttft;
+  Best best(double longest = never, double most_bytes = never) {
+    const bool prefill = s.request.mode == Mode::ttft, energy = s.request.mode == Mode::energy;
     std::vector<std::vector<Way>> ways_of;
     for (std::size_t u = 0; u < s.request.units.size(); ++u) ways_of.push_back(ways(u));
     Best best;
     std::vector<std::int64_t> taken(problem.rows.size(), 0);
-    auto move = [&](std::size_t u, std::int64_t from, std::int64_t to) {
-      return problem.move(cost, s.request, u, from, to, prefill).seconds;
+    auto watts = [&](std::set<std::int64_t> at) {
+      double sum = energy ? problem.rest->watts : 1;
+      for (auto d : at) sum += energy && d >= 0 ? problem.power[static_cast<std::size_t>(d)]->watts : 0;
+      return sum;
     };
-    std::function<void(std::size_t, std::int64_t, double, std::set<std::size_t>, bool)> place =
-        [&](std::size_t u, std::int64_t at, double seconds, const std::set<std::size_t>& used, bool plain) {
+    auto move = [&](std::size_t u, std::int64_t from, std::int64_t to, bool whole) {
+      return problem.move(cost, s.request, u, from, to, whole).seconds;
+    };
+    std::function<void(std::size_t, std::int64_t, double, double, std::set<std::size_t>, bool)> place =
+        [&](std::size_t u, std::int64_t at, double objective, double limited, const std::set<std::size_t>& used,
+            bool plain) {
           if (u == ways_of.size()) {
-            seconds += move(u, at, -1);
+            objective += move(u, at, -1, prefill) * watts({at});
+            if (limited + move(u, at, -1, !prefill) > longest) return;
             std::vector<std::int64_t> sum = taken;
             for (std::size_t d : used) {
               const auto fixed = problem.takes(d, problem.fixed[d]);
               for (std::size_t r = 0; r < sum.size(); ++r) sum[r] += fixed[r];
             }
-            for (std::size_t r = 0; r < sum.size(); ++r)
+            double bytes = 0;
+            for (std::size_t r = 0; r < sum.size(); ++r) {
               if (sum[r] > static_cast<std::int64_t>(problem.rows[r].capacity)) return;
-            best.all = std::min(best.all, seconds);
-            if (plain) best.plain = std::min(best.plain, seconds);
-            if (used.size() == 1) best.one = std::min(best.one, seconds);
+              if (problem.rows[r].within.empty()) bytes += static_cast<double>(sum[r]);
+            }
+            if (bytes > most_bytes) return;
+            best.all = std::min(best.all, objective);
+            if (plain) best.plain = std::min(best.plain, objective);
+            if (used.size() == 1) best.one = std::min(best.one, objective);
             return;
           }
           for (const Way& w : ways_of[u]) {
             auto now = used;
             now.insert({w.own, w.other});
             for (std::size_t r = 0; r < taken.size(); ++r) taken[r] += w.takes[r];
-            const auto to = static_cast<std::int64_t>(w.own);
-            place(u + 1, to, seconds + move(u, at, to) + (prefill ? w.prefill : w.decode), now,
+            const auto to = static_cast<std::int64_t>(w.own), other = static_cast<std::int64_t>(w.other);
+            place(u + 1, to,
+                  objective + move(u, at, to, prefill) * watts({at, to}) +
+                      (prefill ? w.prefill : w.decode) * watts({to, other}),
+                  limited + move(u, at, to, !prefill) + (prefill ? w.decode : w.prefill), now,
                   plain && w.own == w.other);
             for (std::size_t r = 0; r < taken.size(); ++r) taken[r] -= w.takes[r];
           }
         };
-    place(0, -1, 0, {}, true);
+    place(0, -1, 0, 0, {}, true);
     return best;
   }
 };
@@ -337,6 +352,55 @@ TEST(ExpertOptions, ThePlanIsTheBestOfAllPlacements) {
   EXPECT_GT(saved, 5) << "fits with experts on two devices only";
   EXPECT_GT(none, 0);
   EXPECT_GE(counts.size(), 4u);
+}
+
+TEST(ExpertOptions, ThePlanKeepsLimits) {
+  int shared = 0, bound = 0, none = 0;
+  for (std::uint64_t seed = 1; seed <= 80; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Dice dice{std::mt19937_64(seed)};
+    Sample s = sample(dice, seed % 4 == 3 ? Mode::energy : modes[seed % 4], 3, seed);
+    for (auto& pool : s.p.machine.pools) pool.budget = static_cast<hal::Bytes>(1e6 * dice.real(8, 30));
+    for (auto& d : s.p.profile.devices) d.power = probes::Power{dice.real(5, 50), false, "test"};
+    s.p.profile.rest = probes::Power{dice.real(1, 20), false, "test"};
+    s.request.effort = 100;
+    const auto free = make_plan(s.p.machine, s.p.profile, s.request, claim_all);
+    ASSERT_TRUE(free) << hal::describe(free.error());
+    if (!free->fits) continue;
+    const bool prefill = s.request.mode == Mode::ttft;
+    const double longest = dice.real(0.6, 1.02) * (prefill ? free->step_seconds : free->prefill_seconds);
+    (prefill ? s.request.limits.step_seconds : s.request.limits.prefill_seconds) = longest;
+    if (seed % 3 == 0)
+      s.request.limits.bytes = static_cast<hal::Bytes>(dice.real(0.8, 1.2) * static_cast<double>(free->total_bytes));
+    Reference reference{s};
+    const auto best =
+        reference.best(longest, s.request.limits.bytes ? static_cast<double>(*s.request.limits.bytes) : never);
+    const auto plan = make_plan(s.p.machine, s.p.profile, s.request, claim_all);
+    ASSERT_EQ(plan.has_value(), best.all < never) << (plan ? "" : hal::describe(plan.error()));
+    if (!plan) {
+      EXPECT_EQ(plan.error().code, hal::Code::unsupported);
+      ++none;
+      continue;
+    }
+    const double want = best.one <= best.all * (1 + simple_enough) ? best.one : best.all;
+    EXPECT_NEAR(plan->objective, want, 1e-9 * want);
+    EXPECT_LE(prefill ? plan->step_seconds : plan->prefill_seconds, longest * (1 + 1e-9));
+    const bool any =
+        std::any_of(plan->layers.begin(), plan->layers.end(), [](const auto& l) { return l.experts.has_value(); });
+    shared += any;
+    bound += any && plan->objective > free->objective * (1 + simple_enough);
+    const auto read = plan_from_json(to_json(*plan));
+    ASSERT_TRUE(read) << hal::describe(read.error());
+    PlanRequest later = s.request;
+    later.experts = nullptr;
+    EXPECT_TRUE(check(*read, s.p.machine, s.p.profile, later, claim_all));
+    auto& least = prefill ? later.limits.step_seconds : later.limits.prefill_seconds;
+    least = (prefill ? plan->step_seconds : plan->prefill_seconds) * 0.999;
+    EXPECT_FALSE(check(*read, s.p.machine, s.p.profile, later, claim_all));
+  }
+  EXPECT_GT(shared, 15);
+  EXPECT_GT(bound, 5) << "a limit is kept by experts on two devices";
+  EXPECT_GT(none, 5);
 }
 
 TEST(ExpertOptions, OnlyWhereTheyAreAskedForAndCanBe) {
