@@ -212,21 +212,28 @@ void run(const Arguments& a, const Global& global) {
 
 }  // namespace
 
+std::shared_ptr<const RoutingTrace> trace_of(const std::string& path, const models::Model& model) {
+  auto trace = std::make_shared<const RoutingTrace>(read_trace(path));
+  if (auto same = belongs_to(*trace, model); !same) fail(refused, path + ": " + hal::describe(same.error()));
+  return trace;
+}
+
 void ExpertArguments::add_to(CLI::App& app) {
   auto* of = app.add_option("--experts", trace,
-                            "a trace: the experts it used most stay on --device, as --expert-budget allows");
+                            "a trace: the experts it used most stay on --device, as --expert-budget allows; with auto "
+                            "the plan places experts by it");
   auto* size = app.add_option("--expert-budget", budget, "memory for experts there: 4GB, 512MiB, 40% of all");
   app.add_option("--expert-rest", rest, "the device of the others; both work at the same time")
       ->needs(of)
       ->capture_default_str();
-  of->needs(size);
   size->needs(of);
 }
 
 void ExpertArguments::place(Fleet& fleet, const models::Model& model, std::vector<hal::DeviceRef>& devices,
                             scheduler::StageOptions& options) const {
-  const RoutingTrace recorded = read_trace(trace);
-  if (auto same = belongs_to(recorded, model); !same) fail(refused, trace + ": " + hal::describe(same.error()));
+  if (budget.empty()) fail(usage, "--experts with --device: add --expert-budget, the memory for experts there");
+  const auto read = trace_of(trace, model);
+  const RoutingTrace& recorded = *read;
   const ExpertBudget memory{bytes_from(budget, all_experts(recorded)), recorded.expert_bytes};
   const ExpertChoice choice = choose(ExpertPolicy::frequency, usage_of(whole(recorded)), memory);
   const hal::DeviceRef other = fleet.open(rest);

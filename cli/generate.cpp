@@ -88,17 +88,21 @@ Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std
     placed.executor = check(scheduler::Executor::open(std::move(model), std::move(devices), options));
     return placed;
   }
-  if (!a.experts.trace.empty()) fail(usage, "--experts: name the device that holds the most used ones with --device");
+  if (!a.experts.budget.empty()) fail(usage, "--expert-budget: name the device it is of with --device");
+  if (!a.experts.trace.empty() && !a.plan.empty()) fail(usage, "--experts: the plan of --plan says where experts lie");
   placed.profile = profile_for(fleet, a.profile, model, options);
   scheduler::PlanRequest request = scheduler::request_for(model, options);
   if (!a.plan.empty()) {
     placed.plan = check(scheduler::load_plan(read_text(a.plan), fleet.machine(), *placed.profile, request));
   } else {
+    if (!a.experts.trace.empty()) request.experts = trace_of(a.experts.trace, model);
     placed.plan = check(scheduler::make_plan(fleet.machine(), *placed.profile, request));
     std::string devices;
     for (const std::string& id : placed.plan->devices())
       if (devices.find(id) == std::string::npos) devices += (devices.empty() ? "" : ", ") + id;
     say("auto: placed on " + devices + " by measurement (`switchyard plan` shows why)");
+    for (const scheduler::PlannedLayer& l : placed.plan->layers)
+      if (l.experts) say(l.layer + " on " + l.device + ": " + l.detail);
   }
   auto open = [&](const std::string& id) -> hal::Result<hal::DeviceRef> { return fleet.open(id); };
   placed.executor = check(scheduler::run(std::move(model), *placed.plan, open, options));

@@ -11,6 +11,9 @@ struct PrecisionArguments {
   void apply(scheduler::StageOptions& options) const;
 };
 
+// Read from a file of `run --record-routing`; refused where it is broken or of another model.
+std::shared_ptr<const scheduler::RoutingTrace> trace_of(const std::string& path, const models::Model& model);
+
 // Experts of a device shared with another one, by the use that a trace recorded.
 struct ExpertArguments {
   std::string trace, budget, rest = "cpu:0";
@@ -37,7 +40,8 @@ struct Placed {
 };
 
 // --plan: as it says. A device named: every unit there; what it declines goes to the CPU, said on stderr, unless
-// --strict, which fails with the ops and reasons. auto: a plan made from this machine's profile.
+// --strict, which fails with the ops and reasons. auto: a plan made from this machine's profile, and from the trace of
+// --experts if there is one.
 Placed place(const PlacementArguments& a, Fleet& fleet, models::Model model, std::int64_t tokens_needed);
 
 }  // namespace switchyard::cli

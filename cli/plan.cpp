@@ -10,15 +10,81 @@
 namespace switchyard::cli {
 namespace {
 
+// Limits as text.
+struct LimitArguments {
+  std::string step, prompt, energy, fallback;
+  std::vector<std::string> memory;
+
+  void add_to(CLI::App& app) {
+    app.add_option("--max-step", step, "every session has its next token within this, such as 30ms");
+    app.add_option("--max-ttft", prompt, "the prompt of --prompt tokens is read within this, such as 2s");
+    app.add_option("--max-memory", memory, "6GB in all, or host=4GB of a pool or device; may be repeated");
+    app.add_option("--max-energy", energy, "of a step, such as 2J; needs --watts or a profile with power");
+    app.add_option("--fallback", fallback,
+                   "with --device or --pin: so many units, or so much of a step (as 2ms), may run elsewhere; default: "
+                   "what is declined there, and nothing else");
+  }
+  scheduler::Limits limits() const {
+    auto seconds = [](const char* option, const std::string& text) {
+      return amount_from(option, text, {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}});
+    };
+    scheduler::Limits l;
+    if (!step.empty()) l.step_seconds = seconds("--max-step", step);
+    if (!prompt.empty()) l.prefill_seconds = seconds("--max-ttft", prompt);
+    if (!energy.empty()) l.joules = amount_from("--max-energy", energy, {{"J", 1}, {"mJ", 1e-3}});
+    for (const std::string& text : memory) {
+      const auto equals = text.rfind('=');
+      const auto bytes = static_cast<hal::Bytes>(
+          amount_from("--max-memory", equals == std::string::npos ? text : text.substr(equals + 1),
+                      {{"GB", 1e9}, {"MB", 1e6}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"B", 1}}));
+      if (equals == std::string::npos)
+        l.bytes = bytes;
+      else
+        l.pools.emplace_back(text.substr(0, equals), bytes);
+    }
+    if (fallback.empty()) return l;
+    if (fallback.find_first_not_of("0123456789") == std::string::npos && fallback.size() < 10)
+      l.fallbacks = std::stoll(fallback);
+    else
+      l.fallback_seconds = seconds("--fallback", fallback);
+    return l;
+  }
+};
+
 struct Arguments {
   PrecisionArguments precision;
   ModelArguments model;
   TargetArguments target;
-  std::string context = "4096", mode = "latency", device, out, html;
+  std::string context = "4096", mode = "latency", device, experts, out, html;
   std::int64_t sessions = 1, groups = 0, prompt = 512;
-  std::vector<std::string> pins;
+  std::vector<std::string> pins, watts;
+  LimitArguments limits;
   bool explain = false, table = false, strict = false;
 };
+
+std::string device_id(const probes::Machine& machine, const std::string& name) {
+  const auto choice = probes::resolve(machine, name);
+  if (!choice) fail(no_device, choice.error().message);
+  return choice->id;
+}
+
+// cpu:0=45,vulkan:0=120,rest=20
+void declare_watts(const std::vector<std::string>& texts, Target& target) {
+  for (const std::string& text : texts) {
+    const auto equals = text.rfind('=');
+    if (equals == std::string::npos)
+      fail(usage, "--watts " + text + ": expected DEVICE=WATTS, as cpu:0=45, or rest=20");
+    const probes::Power power{amount_from("--watts", text.substr(equals + 1), {{"", 1}, {"W", 1}}), false, "--watts"};
+    const std::string name = text.substr(0, equals);
+    if (name == "rest") {
+      target.profile.rest = power;
+      continue;
+    }
+    const std::string id = device_id(target.machine, name);
+    for (probes::DeviceProfile& d : target.profile.devices)
+      if (d.id == id) d.power = power;
+  }
+}
 
 scheduler::PlanRequest request_of(const Arguments& a, const models::Model& model, const Target& target,
                                   scheduler::StageOptions options) {
@@ -28,11 +94,9 @@ scheduler::PlanRequest request_of(const Arguments& a, const models::Model& model
   request.prompt = a.prompt;
   request.mode = check(scheduler::mode_from(a.mode));
   request.strict = a.strict;
-  if (!a.device.empty() && a.device != "auto") {
-    const auto choice = probes::resolve(target.machine, a.device);
-    if (!choice) fail(no_device, choice.error().message);
-    request.device = choice->id;
-  }
+  request.limits = a.limits.limits();
+  if (!a.device.empty() && a.device != "auto") request.device = device_id(target.machine, a.device);
+  if (!a.experts.empty()) request.experts = trace_of(a.experts, model);
   for (const std::string& pin : a.pins)
     request.pins.push_back(check(scheduler::pin_from(pin, request.units, target.machine)));
   return request;
@@ -70,7 +134,10 @@ void run_table(const Arguments& a, const Target& target, scheduler::StageOptions
         const auto plan = check(scheduler::make_plan(target.machine, target.profile,
                                                      request_of(asked, model, target, options), target.claim));
         std::set<std::string> used;
-        for (const std::string& id : plan.devices()) used.insert(id);
+        for (const scheduler::PlannedLayer& l : plan.layers) {
+          used.insert(l.device);
+          if (l.experts) used.insert(l.experts->device);
+        }
         rows.push_back({{"weights", type},
                         {"context", context},
                         {"sessions", n},
@@ -100,9 +167,11 @@ void run(const Arguments& a, const Global& global) {
   scheduler::StageOptions options;
   options.context = count(a.context);
   a.precision.apply(options);
-  check(scheduler::supported(check(scheduler::mode_from(a.mode))));
+  check(scheduler::mode_from(a.mode));
+  a.limits.limits();  // what is wrong with them is told before anything is measured
   const models::Model model = a.model.load(true);
-  const Target target = target_for(a.target, global, {&model}, options);
+  Target target = target_for(a.target, global, {&model}, options);
+  declare_watts(a.watts, target);
   if (a.table) return run_table(a, target, options, global);
   scheduler::PlanRequest request = request_of(a, model, target, options);
   request.effort = 10;  // a tenth of a second is worth a smaller gap to who waits for one plan
@@ -138,19 +207,30 @@ void add_plan(CLI::App& app, Global& global) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   CLI::Option* mode =
-      verb->add_option("--mode", a->mode, "latency, ttft, throughput, memory (energy is refused: no counters)")
+      verb->add_option("--mode", a->mode,
+                       "latency, ttft, throughput, memory, energy (of the watts of --watts or the profile)")
           ->capture_default_str();
   verb->add_option("--pin", a->pins, "0-11=vulkan:0, experts=cpu:0 (of all layers), head=cpu:0, ...; may be repeated");
+  verb->add_option("--experts", a->experts,
+                   "a trace of `run --record-routing`: a layer's experts may lie on two devices, the most used ones on "
+                   "the faster");
   verb->add_option("--device", a->device, "everything there; what it declines goes elsewhere unless --strict");
   a->precision.add_to(*verb);
   verb->add_flag("--strict", a->strict, "with --device or --pin: fail with the ops and reasons instead");
+  verb->add_option("--watts", a->watts,
+                   "what devices take at work, above rest, and the machine at rest: cpu:0=45,vulkan:0=120,rest=20")
+      ->delimiter(',');
+  CLI::Option_group* limits = verb->add_option_group("limits", "what the plan must keep besides the memory there is");
+  a->limits.add_to(*limits);
   verb->add_flag("--explain", a->explain, "the reasons as text: the default; with --json on stderr");
-  verb->add_flag("--table", a->table,
-                 "instead of one plan: what fits, where and how fast, for contexts, sessions and weight types")
-      ->excludes(context)
-      ->excludes(sessions)
-      ->excludes(groups)
-      ->excludes(mode);
+  CLI::Option* table =
+      verb->add_flag("--table", a->table,
+                     "instead of one plan: what fits, where and how fast, for contexts, sessions and weight types")
+          ->excludes(context)
+          ->excludes(sessions)
+          ->excludes(groups)
+          ->excludes(mode);
+  limits->excludes(table);
   verb->add_option("-o,--out", a->out, "also write the plan as JSON to this file, for `run --plan`");
   verb->add_option("--html", a->html, "also write the plan as a picture, one HTML page, to this file")
       ->excludes("--table");

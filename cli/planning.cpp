@@ -108,6 +108,19 @@ Target target_for(const TargetArguments& a, const Global& global, std::initializ
   return here;
 }
 
+double amount_from(const std::string& option, const std::string& text,
+                   std::initializer_list<std::pair<const char*, double>> units) {
+  char* unit = nullptr;
+  const double value = std::strtod(text.c_str(), &unit);
+  std::string known;
+  for (const auto& [name, factor] : units) {
+    if (unit != text.c_str() && std::string(unit) == name && value >= 0 && value * factor <= 1e18)
+      return value * factor;
+    known += (known.empty() ? "" : ", ") + std::string(*name ? name : "none");
+  }
+  fail(usage, option + " " + text + ": expected a number with one of the units " + known);
+}
+
 std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;

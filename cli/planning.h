@@ -26,6 +26,10 @@ struct TargetArguments {
 Target target_for(const TargetArguments& a, const Global& global, std::initializer_list<const models::Model*> models,
                   const scheduler::StageOptions& options);
 
+// A number with one of these units, "30ms": ends the verb with what `option` expects if it is none, or negative.
+double amount_from(const std::string& option, const std::string& text,
+                   std::initializer_list<std::pair<const char*, double>> units);
+
 std::string read_text(const std::string& path);
 void write_text(const std::string& path, const std::string& text);
 

@@ -151,6 +151,13 @@ hal::Result<Described> described_from_json(std::string_view text) {
       p.compute[Products::f32] = read.rate(d, "f32_gflop_s", with);
       p.compute[Products::int8] = read.rate(d, "int8_gop_s", with);
       p.launch.median = read.positive(d, "submit_us") * 1e-6;
+      if (d.contains("power")) {
+        const std::string from = d.at("power").at("source");
+        if (!sources.contains(from))
+          return hal::Error{hal::Code::io, "described machine " + made.name + ": " + p.id + ": power of source " +
+                                               from + ", which is not listed"};
+        p.power = Power{read.positive(d.at("power"), "watts"), false, sources.at(from)};
+      }
       const double each = read.positive(d, "copy_us") * 1e-6, per_second = read.positive(d, "copy_gb_s") * 1e9;
       p.to_host = copies(each, per_second);
       p.to_device = copies(each + p.launch.median, per_second);  // what comes is computed on

@@ -4,7 +4,8 @@
 // Rates are {"peak": published, "share": assumed to be reached}, in 1e9 per second: read_gb_s (bytes), f32_gflop_s,
 // int8_gop_s. submit_us: an almost empty program. copy_us and copy_gb_s: between the device and the host's memory.
 // A device without memory_gb shares the host's memory, of which it takes at most limit_gb; usable_gb: of memory_gb,
-// what programs may take. fixed_mb: taken once the device is used. declines: ops it does not take, and why.
+// what programs may take. fixed_mb: taken once the device is used. power, if known: {"watts", "source"}, of the device
+// at work. declines: ops it does not take, and why.
 #pragma once
 #include <functional>
 

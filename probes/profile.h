@@ -3,6 +3,7 @@
 // ("switchyard.profile/2", sorted keys) and bound to machine, driver and build.
 #pragma once
 #include <array>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -80,6 +81,14 @@ struct UnitEntry {
   Stat seconds;
 };
 
+// What something takes while it works, above what the machine takes at rest; or the machine at rest.
+struct Power {
+  double watts = 0;
+  bool measured = false;  // else declared, by whoever wrote it down
+  std::string from;       // a counter, a data sheet, an option
+};
+inline const char* source_of(const Power& p) { return p.measured ? "measured" : "declared"; }
+
 struct DeviceProfile {
   std::string id, driver, build, date;  // date: UTC, "2031-05-04T12:00:00Z"
   Rate read, stream;                    // bytes read, and read and written, per second
@@ -90,6 +99,7 @@ struct DeviceProfile {
   double arithmetic(kernels::Products products) const;
   double most_arithmetic(kernels::Products products) const;
   Stat launch;  // an almost empty program, from submit to its end as seen by the host
+  std::optional<Power> power;
   CopyCurve to_device, to_host;
   std::vector<OpEntry> ops;
   std::vector<UnitEntry> units;
@@ -113,6 +123,7 @@ struct Profile {
   std::vector<DeviceProfile> devices;
   std::vector<Link> links;
   std::vector<Contention> contention;
+  std::optional<Power> rest;  // of the machine; none: energy is what devices take above it
 
   const DeviceProfile* device(std::string_view id) const;  // null: not measured
   const Link* link(std::string_view from, std::string_view to) const;

@@ -65,6 +65,16 @@ Json write(const Step& s) {
 }
 Step read_step(const Json& j) { return {j.at("rows"), j.at("sequences"), j.at("past"), j.at("logits")}; }
 
+Json write(const Power& p) { return {{"watts", p.watts}, {"source", source_of(p)}, {"from", p.from}}; }
+std::optional<Power> read_power(const Json& j, const char* key) {
+  if (!j.contains(key)) return std::nullopt;
+  const Json& p = j[key];
+  const std::string source = p.at("source");
+  if (source != "declared" && source != "measured")
+    throw std::runtime_error(std::string(key) + ": source is " + source + ", expected declared or measured");
+  return Power{sane(p, "watts"), source == "measured", p.at("from")};
+}
+
 Json write(const DeviceProfile& d) {
   Json j{{"id", d.id},
          {"driver", d.driver},
@@ -80,6 +90,7 @@ Json write(const DeviceProfile& d) {
          {"ops", Json::array()},
          {"units", Json::array()},
          {"notes", d.notes}};
+  if (d.power) j["power"] = write(*d.power);
   for (const OpEntry& o : d.ops)
     j["ops"].push_back({{"op", o.op},
                         {"name", o.name},
@@ -111,6 +122,7 @@ DeviceProfile read_device(const Json& j) {
   d.compute = read_by_products(j.at("compute"));
   d.peak = read_by_products(j.at("peak"));
   d.launch = read_stat(j.at("launch"));
+  d.power = read_power(j, "power");
   d.to_device = read_curve(j.at("to_device"));
   d.to_host = read_curve(j.at("to_host"));
   d.notes = j.at("notes").get<std::vector<std::string>>();
@@ -134,6 +146,7 @@ std::string to_json(const Profile& profile) {
   for (const DeviceProfile& d : profile.devices) j["devices"].push_back(write(d));
   for (const Link& l : profile.links)
     j["links"].push_back({{"from", l.from}, {"to", l.to}, {"path", l.path}, {"copies", write(l.copies)}});
+  if (profile.rest) j["rest"] = write(*profile.rest);
   for (const Contention& c : profile.contention)
     j["contention"].push_back(
         {{"device", c.device}, {"beside", c.beside}, {"reads", c.reads}, {"arithmetic", c.arithmetic}});
@@ -149,6 +162,7 @@ hal::Result<Profile> profile_from_json(std::string_view text) {
       p.links.push_back({l.at("from"), l.at("to"), l.at("path"), read_curve(l.at("copies"))});
     for (const Json& c : j.value("contention", Json::array()))
       p.contention.push_back({c.at("device"), c.at("beside"), sane(c, "reads", 1), sane(c, "arithmetic", 1)});
+    p.rest = read_power(j, "rest");
     return p;
   });
 }

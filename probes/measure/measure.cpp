@@ -161,6 +161,7 @@ void merge(Profile& known, const Profile& fresh) {
       continue;
     }
     DeviceProfile next = d;
+    if (!next.power) next.power = old->power;  // as somebody declared it
     if (old->driver == d.driver &&
         old->build == d.build) {  // what an earlier run measured with the same code still holds
       if (next.ops.empty()) next.ops = old->ops;

@@ -23,6 +23,8 @@ const char* to_string(How how) {
 
 namespace {
 
+constexpr double longest_step = 1e4;  // seconds of a unit: beyond it the profile is wrong
+
 // Of an OpEntry or a Work: what to expect, so with the rate at which weights are read; a limit takes the best rate.
 template <class Piece>
 double roofline(const DeviceProfile& d, const Piece& p) {
@@ -110,6 +112,9 @@ hal::Result<Estimate> CostModel::unit(const std::string& device, const hal::Segm
   auto [known, fresh] =
       estimates_.try_emplace({device, key_of(segment), {step.rows, step.sequences, step.past, step.logits}});
   if (fresh) known->second = estimate(*d, segment, step);
+  if (!(known->second.seconds <= longest_step))
+    return hal::Error{hal::Code::unavailable, "by its profile, device " + device + " would take " +
+                                                  std::to_string(known->second.seconds) + " s for one step of a unit"};
   return known->second;
 }
 
@@ -204,6 +209,11 @@ hal::Bytes CostModel::resident(const std::string& device, const hal::Segment& se
   for (const probes::UnitEntry& u : d->units)
     if (u.key == key) largest = std::max(largest, u.resident);
   return largest;
+}
+
+std::optional<probes::Power> CostModel::power(const std::string& device) const {
+  const DeviceProfile* d = profile_.device(device);
+  return d ? d->power : std::nullopt;
 }
 
 Estimate CostModel::move(const std::string& from, const std::string& to, double bytes) const {

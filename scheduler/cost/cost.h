@@ -37,6 +37,7 @@ Limit limit_of(const probes::DeviceProfile& rates, const hal::Segment& segment, 
 class CostModel {
  public:
   explicit CostModel(const probes::Profile& profile) : profile_(profile) {}
+  const probes::Profile& profile() const { return profile_; }
 
   // Device time of one step of a unit. unavailable: the profile has not measured the device.
   hal::Result<Estimate> unit(const std::string& device, const hal::Segment& segment, const probes::Step& step);
@@ -45,6 +46,8 @@ class CostModel {
                 const probes::Step& step);
   // The device's own report of what the unit takes; 0: not measured.
   hal::Bytes resident(const std::string& device, const hal::Segment& segment);
+  std::optional<probes::Power> power(const std::string& device) const;  // none: not known
+  const std::optional<probes::Power>& rest() const { return profile_.rest; }
   // From submission to arrival; from == to: nothing. "" is the host.
   Estimate move(const std::string& from, const std::string& to, double bytes) const;
 

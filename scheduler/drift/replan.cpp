@@ -92,8 +92,13 @@ hal::Result<Replan> replan(const probes::Machine& machine, const probes::Profile
     return hal::Error{hal::Code::invalid_argument, "replan: the plan places " + std::to_string(plan.layers.size()) +
                                                        " units of " + plan.model + ", the request has " +
                                                        std::to_string(request.units.size()) + " of " + request.model};
-  if (request.mode == Mode::memory)
-    return hal::Error{hal::Code::invalid_argument, "replan: a plan for least memory does not change with speed"};
+  if (request.mode == Mode::memory || request.mode == Mode::energy)
+    return hal::Error{hal::Code::invalid_argument, "replan: a plan for the least " +
+                                                       std::string(to_string(request.mode)) +
+                                                       " is not judged by time, as a move is"};
+  if (request.experts || std::any_of(plan.layers.begin(), plan.layers.end(), [](const auto& l) { return l.experts; }))
+    return hal::Error{hal::Code::unsupported,
+                      "replan: moves of layers whose experts lie on two devices are not costed"};
   Replan r{plan, plan, 0, {}};
   r.verdict.why = still_dwells(rule, now, last_move);
   if (!r.verdict.why.empty()) return r;
@@ -101,6 +106,7 @@ hal::Result<Replan> replan(const probes::Machine& machine, const probes::Profile
   PlanRequest stay = request;
   stay.pins.clear();
   stay.device.clear();
+  stay.limits = {};  // what is there is there
   for (std::size_t u = 0; u < plan.layers.size(); ++u) stay.pins.push_back({{u}, plan.layers[u].device});
   HAL_TRY(r.current, make_plan(machine, as_it_is, stay, claim));
   PlanRequest again = request;

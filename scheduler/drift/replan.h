@@ -43,7 +43,8 @@ struct Replan {
 };
 // Makes the plan that the request would get with the chips as they are now, and judges it against `plan`. Before the
 // end of the dwell nothing is planned: both plans are `plan`. Errors: as make_plan; invalid_argument: a plan of another
-// model or number of units, or a mode without times (memory).
+// model or number of units, or a mode that is not of time (memory, energy); unsupported: experts of a layer on two
+// devices.
 hal::Result<Replan> replan(const probes::Machine& machine, const probes::Profile& profile, const PlanRequest& request,
                            const Plan& plan, const std::map<std::string, double>& factors, const MoveRule& rule,
                            double now, std::optional<double> last_move, const ClaimFunction& claim = {});

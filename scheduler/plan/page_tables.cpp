@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "scheduler/plan/html.h"
+#include "scheduler/plan/limits.h"
 #include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler::html {
@@ -71,6 +72,13 @@ std::string tables(const Plan& plan, double total) {
   for (const PoolUse& p : plan.pools)
     text += line("td", {escaped(p.pool), amount(static_cast<double>(p.bytes)), amount(static_cast<double>(p.capacity)),
                         escaped(p.within)});
+  text += "</table>\n";
+  if (plan.limits.empty()) return text;
+  text += "<table><caption>Limits</caption>\n" +
+          line("th", {"limit", "used", "of", "better without it", "with a tenth (a unit) more"});
+  for (const KeptLimit& l : plan.limits)
+    text += line("td", {escaped(l.what), amount_of(l, l.used), amount_of(l, l.limit), percentage(l.better_without),
+                        percentage(l.better_with_more)});
   return text + "</table>\n";
 }
 

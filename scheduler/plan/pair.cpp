@@ -153,6 +153,7 @@ hal::Result<PairPlan> make_pair_plan(const probes::Machine& machine, const probe
   HAL_CHECK(check(asked, machine));
   PairRequest request = asked;
   request.plan.mode = Mode::latency;
+  request.plan.limits = {};
   CostModel cost(profile);
   Claims claims(claim);
   HAL_TRY(const Problem p, pose(machine, cost, claims, request.plan));

@@ -15,8 +15,8 @@
 namespace switchyard::scheduler {
 
 struct PairRequest {
-  // prompt is n; pins hold for both phases; memory is kept for `sessions` of `context` on every device of a unit; mode
-  // and advise are not used.
+  // prompt is n; pins hold for both phases; memory is kept for `sessions` of `context` on every device of a unit; mode,
+  // limits, experts and advise are not used.
   PlanRequest plan;
   std::int64_t output = 256;  // m; prompt + output is at most the context
   // Devices of one memory pool that read each other's copy of the weights: these count once there. Empty by default:

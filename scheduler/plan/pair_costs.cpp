@@ -133,8 +133,7 @@ std::vector<std::int64_t> PairMemory::takes(std::size_t unit, std::size_t prefil
   for (auto r : problem_.rows_of[prefill]) takes[r] += static_cast<std::int64_t>(a.bytes);
   if (one_copy(prefill, decode)) {
     const Unit& u = request_.plan.units[unit];
-    const hal::Bytes state =
-        (u.state + u.kept) * static_cast<hal::Bytes>(request_.plan.sessions) + u.zeros + u.kept_once;
+    const hal::Bytes state = session_bytes(request_.plan, u);
     takes[problem_.rows_of[decode].front()] -= static_cast<std::int64_t>(std::min(a.bytes, b.bytes) - state);
   }
   return takes;

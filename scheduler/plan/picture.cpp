@@ -98,9 +98,11 @@ class Picture {
                                      "of all sessions, " + whole(plan_.groups) + " groups in flight")
                               : "") +
             tile("speed", number("%.4g", plan_.tokens_per_second), "tokens/s") +
-            tile("prefill", duration(plan_.prefill_seconds), "a prompt of " + whole(plan_.prompt));
-    const std::string bound =
-        plan_.mode == "memory" ? number("%.4g of the pools", plan_.objective_bound) : duration(plan_.objective_bound);
+            tile("prefill", duration(plan_.prefill_seconds), "a prompt of " + whole(plan_.prompt)) +
+            (plan_.step_joules ? tile("energy", number("%.3g J", *plan_.step_joules), "a step") : "");
+    const std::string bound = plan_.mode == "memory"   ? number("%.4g of the pools", plan_.objective_bound)
+                              : plan_.mode == "energy" ? number("%.3g J", plan_.objective_bound)
+                                                       : duration(plan_.objective_bound);
     if (plan_.fits)
       text +=
           tile("gap to the best", plan_.optimal ? "none" : "&le; " + percentage(plan_.gap),

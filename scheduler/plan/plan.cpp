@@ -29,13 +29,6 @@ hal::Result<Mode> mode_from(std::string_view name) {
   return hal::Error{hal::Code::invalid_argument, "mode '" + std::string(name) + "'; there are: " + all};
 }
 
-hal::Status supported(Mode mode) {
-  if (mode != Mode::energy) return hal::ok();
-  return hal::Error{hal::Code::unsupported,
-                    "mode energy needs measured energy per device, and no profile has it yet; modes: latency, ttft, "
-                    "throughput, memory"};
-}
-
 std::vector<std::string> Plan::devices() const {
   std::vector<std::string> ids;
   for (const PlannedLayer& l : layers) ids.push_back(l.device);
@@ -43,76 +36,6 @@ std::vector<std::string> Plan::devices() const {
 }
 
 namespace {
-
-// The best other device for one unit while the others stay, and what speaks against it.
-std::optional<RunnerUp> runner_up(const Answer& a, std::size_t u, Mode mode) {
-  const Problem& p = a.problem;
-  const Posed& posed = a.posed;
-  const Placement& x = a.solved.placement;
-  const Chain& c = posed.chain;
-  auto place = [&](std::size_t v) { return v < x.size() ? c.units[v][x[v]].place : c.host(); };
-  auto around = [&](std::size_t i) {
-    const Option& o = c.units[u][i];
-    return o.cost + c.move(u, u ? place(u - 1) : c.host(), o.place) + c.move(u + 1, o.place, place(u + 1));
-  };
-  std::size_t best = x[u];
-  for (std::size_t i = 0; i < c.units[u].size(); ++i)
-    if (i != x[u] && (best == x[u] || around(i) < around(best))) best = i;
-  if (best == x[u]) return std::nullopt;
-  const bool prefill = mode == Mode::ttft;
-  auto seconds = [&](std::size_t i) {
-    const Place& at = p.places[u][posed.devices[u][i]];
-    return (prefill ? at.prefill : at.decode).seconds;
-  };
-  RunnerUp r{p.devices[posed.devices[u][best]]->info.id, seconds(best), ""};
-  double more = around(best) - around(x[u]);
-  Placement y = x;
-  y[u] = best;
-  auto taken = taken_by(c, y);
-  for (std::size_t i = 0; i < c.rows() && r.why.empty(); ++i)
-    if (taken[i] > c.limit[i])
-      r.why = "would take " + gigabytes(static_cast<hal::Bytes>(taken[i] - c.limit[i])) + " more than " +
-              p.rows[i].name + " has";
-  if (!r.why.empty()) return r;
-  if (mode == Mode::memory) {
-    r.why = more > 0 ? "a larger share of its memory" : "as good; other layers need its memory";
-    return r;
-  }
-  if (p.groups > 1) {
-    const double longer = round_of(c, y, a.slower, p.groups) - a.solved.cost;
-    r.why = longer > 0 ? "a round takes " + milliseconds(longer) + " more" : "a round takes no less";
-    return r;
-  }
-  double by_itself = seconds(best) - seconds(x[u]), moving = more - by_itself;
-  if (more <= 0) {
-    r.why = "faster here by " + milliseconds(-more) + ", but only together with a dearer move elsewhere";
-  } else {
-    r.why = "+" + milliseconds(more) + ": " + milliseconds(std::abs(by_itself)) +
-            (by_itself < 0 ? " faster" : " slower") + " by itself, " + milliseconds(std::abs(moving)) +
-            (moving < 0 ? " less" : " more") + " for moving";
-  }
-  return r;
-}
-
-// What would have to change for the next better plan: of every pool that binds, the smallest step up that pays.
-std::vector<More> better_with(const Problem& p, const Chain& chain, const ChainResult& solved) {
-  constexpr double worth_it = 0.02, steps[] = {0.05, 0.1, 0.25, 0.5, 1}, effort = 0.2;
-  std::vector<More> found;
-  for (std::size_t r = 0; r < chain.rows() && !solved.price.empty(); ++r) {
-    if (solved.price[r] <= 0) continue;
-    for (double step : steps) {
-      Chain larger = chain;
-      const auto more = static_cast<std::int64_t>(step * static_cast<double>(chain.limit[r]));
-      larger.limit[r] += more;
-      const ChainResult other = solve(larger, {effort, &solved});
-      const double faster = other.fits ? 1 - other.cost / solved.cost : 0;
-      if (faster < worth_it || fits(chain, other.placement)) continue;  // or found without the memory
-      found.push_back({p.rows[r].name, static_cast<hal::Bytes>(more), faster});
-      break;
-    }
-  }
-  return found;
-}
 
 struct Errors {               // of estimates of one kind, which err alike, so they add up
   double known = 0, off = 0;  // seconds whose error is known, and how far off they may be
@@ -133,15 +56,35 @@ Errors write_units(const Answer& a, const PlanRequest& request, Plan& plan) {
   for (std::size_t u = 0; u < request.units.size(); ++u) {
     const std::size_t option = a.solved.placement[u], on = a.posed.devices[u][option];
     const Place& place = p.places[u][on];
-    Estimate e = prefill ? place.prefill : place.decode;
+    const ExpertOption* experts = p.experts_of(a.posed, u, option);
+    const Estimate &decode = experts ? experts->decode : place.decode,
+                   &whole = experts ? experts->prefill : place.prefill;
+    Estimate e = prefill ? whole : decode;
     if (const double slower = p.groups > 1 ? a.slower[u][option] : 1; slower > 1) {
       e.seconds *= slower;
       e.detail += (e.detail.empty() ? "" : ", ") + number("x%.2f beside others", slower);
     }
-    hal::Bytes bytes = place.bytes;
-    for (std::size_t copy : place.copies) bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
-    PlannedLayer layer{
-        request.units[u].name, p.devices[on]->info.id, e.seconds, bytes, to_string(e.how), e.detail, {}, {}, e.error};
+    PlannedLayer layer{request.units[u].name,
+                       p.devices[on]->info.id,
+                       e.seconds,
+                       0,
+                       to_string(e.how),
+                       e.detail,
+                       {},
+                       {},
+                       e.error,
+                       {},
+                       {}};
+    if (experts) {
+      layer.bytes = experts->bytes + experts->other_bytes;
+      if (p.power[on] && p.power[experts->other]) layer.joules = p.of_experts(Quantity::energy, *experts);
+      layer.experts =
+          PlannedExperts{p.devices[experts->other]->info.id, experts->chosen, decode.seconds, whole.seconds};
+    } else {
+      layer.bytes = place.bytes;
+      for (std::size_t copy : place.copies) layer.bytes += copied.insert(copy).second ? p.copies[copy].bytes : 0;
+      if (p.power[on]) layer.joules = p.of_unit(Quantity::energy, u, on) * (p.groups > 1 ? a.slower[u][option] : 1);
+    }
     layer.runner_up = runner_up(a, u, request.mode);
     for (std::size_t d = 0; d < p.devices.size(); ++d) {
       const auto& refusals = p.places[u][d].refusals;
@@ -150,14 +93,34 @@ Errors write_units(const Answer& a, const PlanRequest& request, Plan& plan) {
         layer.refused.push_back({p.devices[d]->info.id, "pinned", "asked to run on " + layer.device});
     }
     plan.layers.push_back(std::move(layer));
-    plan.step_seconds += prefill ? place.decode.seconds : e.seconds;
-    plan.prefill_seconds += place.prefill.seconds;
+    plan.step_seconds += prefill ? decode.seconds : e.seconds;
+    plan.prefill_seconds += whole.seconds;
     errors.add(e);
   }
   return errors;
 }
 
-// The moves between the units, and their seconds.
+// Energy of the units, where every device that is used has a figure.
+void write_power(const Answer& a, Plan& plan) {
+  const Problem& p = a.problem;
+  double joules = 0;
+  for (const PlannedLayer& l : plan.layers) {
+    if (!l.joules) return;
+    joules += *l.joules;
+  }
+  plan.step_joules = joules;
+  auto add = [&](const std::string& device, const probes::Power& power) {
+    plan.powers.push_back({device, power.watts, source_of(power), power.from});
+  };
+  if (p.rest) add("", *p.rest);
+  auto used = plan.devices();
+  for (const PlannedLayer& l : plan.layers)
+    if (l.experts) used.push_back(l.experts->device);
+  for (std::size_t d = 0; d < p.devices.size(); ++d)
+    if (const std::string& id = p.devices[d]->info.id; std::count(used.begin(), used.end(), id)) add(id, *p.power[d]);
+}
+
+// The moves between the units, their seconds and their energy.
 void write_moves(const Answer& a, CostModel& cost, const PlanRequest& request, Plan& plan) {
   const Problem& p = a.problem;
   const bool prefill = request.mode == Mode::ttft;
@@ -170,6 +133,7 @@ void write_moves(const Answer& a, CostModel& cost, const PlanRequest& request, P
     plan.step_seconds += step.seconds;
     plan.prefill_seconds += whole.seconds;
     if (from == to) continue;
+    if (plan.step_joules) *plan.step_joules += p.of_move(cost, request, Quantity::energy, u, from, to);
     const Estimate& e = prefill ? whole : step;
     const double bytes = prefill ? border_bytes(request, u, {p.chunk, 1, 0, 1}) * static_cast<double>(p.chunks)
                                  : border_bytes(request, u, p.step);
@@ -207,6 +171,7 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
   if (solved.fits != plan.shortage.empty())
     return hal::Error{hal::Code::internal, "the plan and its memory do not agree: " + plan.shortage};
   const Errors errors = write_units(a, request, plan);
+  write_power(a, plan);
   write_moves(a, cost, request, plan);
   if (errors.known > 0.5 * (prefill ? plan.prefill_seconds : plan.step_seconds))
     plan.step_error = errors.off / errors.known;
@@ -217,12 +182,14 @@ hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profil
   plan.objective = solved.cost;
   plan.objective_bound = std::isfinite(solved.bound) ? solved.bound : solved.cost;
   plan.lower_bound_seconds = plan.objective_bound;
-  if (request.mode == Mode::memory) plan.lower_bound_seconds = least_cost(p.chain(cost, request, Mode::latency).chain);
+  if (request.mode == Mode::memory || request.mode == Mode::energy)
+    plan.lower_bound_seconds = least_cost(p.chain(cost, request, Mode::latency).chain);
   plan.gap = plan.fits && solved.cost > 0 ? std::max(0.0, (solved.cost - plan.objective_bound) / solved.cost) : 0;
   plan.optimal = solved.optimal;
   plan.solved = std::make_shared<const ChainResult>(solved);
   if (request.advise && plan.fits && request.mode != Mode::memory && p.groups == 1)
     plan.better_with = better_with(p, a.posed.chain, solved);
+  if (plan.fits) plan.limits = kept_limits(a, cost, request, plan);
   HAL_CHECK(judge(plan, machine, cost, claims, request));
   return plan;
 }

@@ -17,6 +17,8 @@
 
 namespace switchyard::scheduler {
 
+struct RoutingTrace;  // experts/trace.h
+
 // A part of the chain that is placed as one: the embedding, a layer's mixer or feed-forward part, the head.
 struct Unit {
   std::string name;          // "layer 3 (mamba)"
@@ -31,11 +33,11 @@ struct Unit {
 
 // latency: one session's next token. throughput: a token for every session, in one step of all or in steps of several
 // groups of sessions that are in flight at once, on different devices. ttft: a prompt of one session.
-// memory: the smallest shares of the pools. energy is refused: it needs counters, which no profile has.
+// memory: the smallest shares of the pools. energy: the least for one session's next token, of the watts the profile
+// has.
 enum class Mode : std::uint8_t { latency, ttft, throughput, memory, energy };
 const char* to_string(Mode mode);
 hal::Result<Mode> mode_from(std::string_view name);  // invalid_argument lists the modes
-hal::Status supported(Mode mode);                    // unsupported: no profile has the numbers it needs
 
 // These units, by position in the chain, go to `device`.
 struct Pin {
@@ -49,6 +51,22 @@ hal::Result<Pin> pin_from(std::string_view text, const std::vector<Unit>& units,
 
 struct Plan;
 struct ChainResult;
+
+// What a plan must keep besides the memory there is. None: no limit.
+struct Limits {
+  std::optional<double> step_seconds;                     // until every session has its next token
+  std::optional<double> prefill_seconds;                  // of the prompt
+  std::optional<double> joules;                           // of a step
+  std::optional<hal::Bytes> bytes;                        // of all pools together
+  std::vector<std::pair<std::string, hal::Bytes>> pools;  // of a pool, or of a device, by name
+  // With a device or pins: how many units may run elsewhere, and how long in a step. Neither: those that are refused
+  // there and no other.
+  std::optional<std::int64_t> fallbacks;
+  std::optional<double> fallback_seconds;
+
+  bool fall_back() const { return fallbacks || fallback_seconds; }
+  bool operator==(const Limits&) const = default;
+};
 
 struct PlanRequest {
   std::string model;  // for people
@@ -67,9 +85,12 @@ struct PlanRequest {
   std::vector<Pin> pins;
   std::string device;   // a door's id: everything there; what it declines goes elsewhere, unless strict
   bool strict = false;  // with `device` or pins: fail with every op, shape and reason instead
-  double effort = 1;    // of the solver, as in ChainOptions
-  const Plan* before =
-      nullptr;          // of this request when a device was faster or slower: the search begins there, and is short
+  Limits limits;
+  double effort = 1;  // of the solver, as in ChainOptions
+  // Of this request when a device was faster or slower: the search begins there, and is short.
+  const Plan* before = nullptr;
+  // Of the model: a feed-forward part may have the experts used least there on another device, see expert_options.h.
+  std::shared_ptr<const RoutingTrace> experts;
   bool advise = false;  // also look for what would make the plan better (Plan::better_with): several plans more
 };
 
@@ -81,6 +102,12 @@ struct RunnerUp {
   double seconds = 0;  // of the unit there
   std::string why;     // why it is not the winner
 };
+// Experts of a layer that are not on its device: an option of expert_options.h.
+struct PlannedExperts {
+  std::string device;                            // of the others
+  std::vector<bool> chosen;                      // one per expert: on the layer's device
+  double step_seconds = 0, prefill_seconds = 0;  // of the layer, by the trace
+};
 struct PlannedLayer {
   std::string layer, device;
   double seconds = 0;       // in one step of the mode
@@ -88,7 +115,9 @@ struct PlannedLayer {
   std::string how, detail;  // of seconds: as in cost.h
   std::optional<RunnerUp> runner_up;
   std::vector<Refusal> refused;
-  std::optional<double> error;  // of seconds: as in cost.h
+  std::optional<double> error;   // of seconds: as in cost.h
+  std::optional<double> joules;  // in one step; none: no figure for its device
+  std::optional<PlannedExperts> experts;
 };
 struct PoolUse {
   std::string pool;
@@ -99,6 +128,22 @@ struct Move {
   std::string before, from, to;  // the unit it precedes (or "end"); an empty device is the host
   double bytes = 0, seconds = 0;
   std::string how;
+};
+
+// A limit that was asked for, and what the plan takes of it.
+struct KeptLimit {
+  std::string what;            // "step", "prompt", "energy", "memory", "memory POOL", "elsewhere", "seconds elsewhere"
+  double limit = 0, used = 0;  // seconds, joules, bytes or units
+  // A plan would be better by this share of the objective without it, or with a tenth (a unit) more of it; 0: by no
+  // more than `simple_enough`. It binds where it is above 0.
+  double better_without = 0, better_with_more = 0;
+};
+
+// What energy is counted from.
+struct PowerUsed {
+  std::string device;  // empty: the machine at rest
+  double watts = 0;
+  std::string source, from;  // "declared" or "measured"
 };
 
 // So much more memory in a pool would allow a plan that is better by this share of the objective.
@@ -122,7 +167,10 @@ struct Plan {
   std::int64_t step_rows = 0, step_past = 0;  // of the step predicted
   std::int64_t groups = 1;                    // of sessions in flight at once, each with steps of step_rows
   double round_seconds = 0;                   // in which every session gets a token; with one group, step_seconds
-  double objective = 0, objective_bound = 0;  // seconds (of a step, a prompt, a round), or shares of pools (memory)
+  std::optional<double> step_joules;          // none: not all devices have a figure
+  std::vector<PowerUsed> powers;              // of these devices
+  std::vector<KeptLimit> limits;
+  double objective = 0, objective_bound = 0;  // seconds (of a step, a prompt, a round), joules, or shares of pools
   double lower_bound_seconds = 0, gap = 0;    // gap: (objective - bound) / objective
   bool optimal = false;                       // proven for the estimated costs
   std::vector<PlannedLayer> layers;
@@ -130,7 +178,7 @@ struct Plan {
   std::vector<More> better_with;              // where asked: of the full pools, the least that is worth it
   std::shared_ptr<const ChainResult> solved;  // for PlanRequest::before; not in the JSON
 
-  std::vector<std::string> devices() const;  // one per unit
+  std::vector<std::string> devices() const;  // one per unit: its own, whatever of its experts is elsewhere
 };
 
 // A device that takes fixed shapes runs steps in pieces of so many rows, or of one.
@@ -144,15 +192,16 @@ inline constexpr double simple_enough = 0.01;
 // made for a machine that is not here.
 using ClaimFunction = std::function<hal::Claim(const hal::Info&, const hal::Segment&)>;
 
-// A plan that does not fit comes back with fits == false and what it would take. Errors: unsupported (energy; strict; a
-// unit that every device declines, with all reasons), invalid_argument (pins that contradict each other, no units),
-// unavailable (no device has been measured).
+// A plan that does not fit the memory there is comes back with fits == false and what it would take. Errors:
+// unsupported (strict; a unit that every device declines, with all reasons; energy of devices without a figure; limits
+// that no plan keeps, with the least that one could), invalid_argument (pins or limits that contradict each other or
+// the mode, no units), not_found (a limit of a pool that is not there), unavailable (no device has been measured).
 hal::Result<Plan> make_plan(const probes::Machine& machine, const probes::Profile& profile, const PlanRequest& request,
                             const ClaimFunction& claim = {});
 
-// Every unit placed once, on a device that is there and claims it; memory within its pools, counted afresh; pins
-// respected; the model and machine those the plan was made for. A plan that says it does not fit passes only if it does
-// not.
+// Every unit placed once, on a device that is there and claims it; memory within its pools and the request's limits
+// kept, counted afresh; pins respected; the model and machine those the plan was made for. A plan that says it does not
+// fit passes only if it does not.
 hal::Status check(const Plan& plan, const probes::Machine& machine, const probes::Profile& profile,
                   const PlanRequest& request, const ClaimFunction& claim = {});
 

@@ -6,6 +6,7 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr std::string_view schema = "switchyard.plan/2";
+constexpr std::size_t most_experts = 65536;  // as in a routing trace
 
 Json layer_json(const PlannedLayer& l) {
   Json j{{"layer", l.layer},
@@ -17,8 +18,18 @@ Json layer_json(const PlannedLayer& l) {
          {"runner_up", nullptr},
          {"refused", Json::array()},
          {"error", l.error ? Json(*l.error) : Json()}};
+  if (l.joules) j["joules"] = *l.joules;
   if (l.runner_up)
     j["runner_up"] = {{"device", l.runner_up->device}, {"seconds", l.runner_up->seconds}, {"why", l.runner_up->why}};
+  if (l.experts) {
+    j["experts"] = {{"device", l.experts->device},
+                    {"count", l.experts->chosen.size()},
+                    {"here", Json::array()},
+                    {"step_seconds", l.experts->step_seconds},
+                    {"prefill_seconds", l.experts->prefill_seconds}};
+    for (std::size_t e = 0; e < l.experts->chosen.size(); ++e)
+      if (l.experts->chosen[e]) j["experts"]["here"].push_back(e);
+  }
   for (const Refusal& r : l.refused)
     j["refused"].push_back({{"device", r.device}, {"code", r.code}, {"detail", r.detail}});
   return j;
@@ -30,10 +41,26 @@ std::optional<double> share(const Json& j, const char* key) {
 }
 
 PlannedLayer layer_from(const Json& j) {
-  PlannedLayer l{j.at("layer"),    j.at("device"), j.at("seconds"), j.at("bytes"), j.at("how"), j.at("detail"), {}, {},
-                 share(j, "error")};
+  PlannedLayer l{j.at("layer"),
+                 j.at("device"),
+                 j.at("seconds"),
+                 j.at("bytes"),
+                 j.at("how"),
+                 j.at("detail"),
+                 {},
+                 {},
+                 share(j, "error"),
+                 share(j, "joules"),
+                 {}};
   if (const Json& r = j.at("runner_up"); !r.is_null())
     l.runner_up = RunnerUp{r.at("device"), r.at("seconds"), r.at("why")};
+  if (const auto e = j.find("experts"); e != j.end()) {
+    const auto count = e->at("count").get<std::size_t>();
+    if (count > most_experts) throw std::invalid_argument("experts: " + std::to_string(count) + " of a layer");
+    l.experts = PlannedExperts{e->at("device"), std::vector<bool>(count, false), e->at("step_seconds"),
+                               e->at("prefill_seconds")};
+    for (const Json& here : e->at("here")) l.experts->chosen.at(here.get<std::size_t>()) = true;
+  }
   for (const Json& r : j.at("refused")) l.refused.push_back({r.at("device"), r.at("code"), r.at("detail")});
   return l;
 }
@@ -61,6 +88,11 @@ Plan read(const Json& j) {
   p.prefill_seconds = predicted.at("prefill_seconds");
   p.prompt = predicted.at("prefill_tokens");
   p.tokens_per_second = predicted.at("tokens_per_second");
+  p.step_joules = share(predicted, "step_joules");
+  for (const Json& w : j.value("power", Json::array()))
+    p.powers.push_back({w.at("device"), w.at("watts"), w.at("source"), w.at("from")});
+  for (const Json& l : j.value("limits", Json::array()))
+    p.limits.push_back({l.at("what"), l.at("limit"), l.at("used"), l.at("better_without"), l.at("better_with_more")});
   p.objective = j.at("objective");
   p.objective_bound = j.at("objective_bound");
   p.lower_bound_seconds = j.at("lower_bound_seconds");
@@ -103,6 +135,15 @@ std::string to_json(const Plan& p) {
          {"layers", Json::array()},
          {"moves", Json::array()},
          {"better_with", Json::array()}};
+  if (p.step_joules) j["predicted"]["step_joules"] = *p.step_joules;
+  for (const PowerUsed& w : p.powers)
+    j["power"].push_back({{"device", w.device}, {"watts", w.watts}, {"source", w.source}, {"from", w.from}});
+  for (const KeptLimit& l : p.limits)
+    j["limits"].push_back({{"what", l.what},
+                           {"limit", l.limit},
+                           {"used", l.used},
+                           {"better_without", l.better_without},
+                           {"better_with_more", l.better_with_more}});
   for (const PoolUse& u : p.pools) {
     Json pool{{"pool", u.pool}, {"bytes", u.bytes}, {"capacity", u.capacity}};
     if (!u.within.empty()) pool["within"] = u.within;

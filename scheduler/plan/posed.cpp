@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <map>
 
-#include "scheduler/plan/problem.h"
+#include "scheduler/plan/limits.h"
 #include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
@@ -17,6 +17,10 @@ double border_bytes(const PlanRequest& request, std::size_t unit, const Step& st
   return bytes;
 }
 
+hal::Bytes session_bytes(const PlanRequest& request, const Unit& unit) {
+  return (unit.state + unit.kept) * static_cast<hal::Bytes>(request.sessions) + unit.zeros + unit.kept_once;
+}
+
 std::vector<std::int64_t> Problem::takes(std::size_t device, hal::Bytes bytes) const {
   std::vector<std::int64_t> of(rows.size(), 0);
   for (auto r : rows_of[device]) of[r] = static_cast<std::int64_t>(bytes);
@@ -24,9 +28,18 @@ std::vector<std::int64_t> Problem::takes(std::size_t device, hal::Bytes bytes) c
 }
 
 bool Problem::allows(std::size_t unit, std::size_t device) const {
-  const std::int64_t pin = pinned[unit];
   return places[unit][device].possible &&
-         (pin < 0 || pin == static_cast<std::int64_t>(device) || !places[unit][static_cast<std::size_t>(pin)].possible);
+         (may_fall_back || !elsewhere(unit, device) || !places[unit][static_cast<std::size_t>(pinned[unit])].possible);
+}
+
+bool Problem::elsewhere(std::size_t unit, std::size_t device) const {
+  return pinned[unit] >= 0 && pinned[unit] != static_cast<std::int64_t>(device);
+}
+
+bool Problem::counts(const std::string& name, std::size_t device) const {
+  const auto& mine = rows_of[device];
+  return name.empty() || devices[device]->info.id == name ||
+         std::any_of(mine.begin(), mine.end(), [&](std::size_t r) { return rows[r].name == name; });
 }
 
 std::vector<PoolUse> pools_of(const Problem& p, const std::vector<std::int64_t>& taken) {
@@ -57,16 +70,67 @@ Estimate Problem::move(CostModel& cost, const PlanRequest& request, std::size_t 
 
 std::optional<std::size_t> Posed::option_on(std::size_t unit, std::size_t device) const {
   const auto& on = devices[unit];
-  const auto found = std::find(on.begin(), on.end(), device);
-  if (found == on.end()) return std::nullopt;
+  const auto end = on.begin() + static_cast<std::ptrdiff_t>(whole[unit]), found = std::find(on.begin(), end, device);
+  if (found == end) return std::nullopt;
   return static_cast<std::size_t>(found - on.begin());
 }
 
-Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode) const {
+namespace {
+double watts_of(const std::optional<probes::Power>& power) { return power ? power->watts : 0; }
+}  // namespace
+
+double Problem::of_unit(Quantity quantity, std::size_t unit, std::size_t device) const {
+  const Place& place = places[unit][device];
+  switch (quantity) {
+    case Quantity::step: return place.decode.seconds;
+    case Quantity::prompt: return place.prefill.seconds;
+    case Quantity::energy: return place.decode.seconds * (watts_of(rest) + watts_of(power[device]));
+    case Quantity::memory:
+    case Quantity::pool: return static_cast<double>(place.bytes);
+    case Quantity::elsewhere: return elsewhere(unit, device) ? 1 : 0;
+    case Quantity::elsewhere_seconds: return elsewhere(unit, device) ? place.decode.seconds : 0;
+  }
+  return 0;
+}
+
+double Problem::of_experts(Quantity quantity, const ExpertOption& o, const std::string& name) const {
+  switch (quantity) {
+    case Quantity::step: return o.decode.seconds;
+    case Quantity::prompt: return o.prefill.seconds;
+    case Quantity::energy:
+      return o.decode.seconds * (watts_of(rest) + watts_of(power[o.own]) + watts_of(power[o.other]));
+    case Quantity::memory:
+    case Quantity::pool:
+      return static_cast<double>((counts(name, o.own) ? o.bytes : 0) + (counts(name, o.other) ? o.other_bytes : 0));
+    case Quantity::elsewhere:
+    case Quantity::elsewhere_seconds: return 0;  // no pinned unit has such options
+  }
+  return 0;
+}
+
+double Problem::of_move(CostModel& cost, const PlanRequest& request, Quantity quantity, std::size_t unit,
+                        std::int64_t from, std::int64_t to) const {
+  switch (quantity) {
+    case Quantity::step:
+    case Quantity::prompt: return move(cost, request, unit, from, to, quantity == Quantity::prompt).seconds;
+    case Quantity::energy: {  // both ends are at work
+      double watts = watts_of(rest);
+      for (std::int64_t end : {from, to})
+        if (end >= 0) watts += watts_of(power[static_cast<std::size_t>(end)]);
+      return watts * move(cost, request, unit, from, to, false).seconds;
+    }
+    default: return 0;
+  }
+}
+
+Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode, const Limits& limits) const {
   Posed posed;
   Chain& c = posed.chain;
-  const bool prefill = mode == Mode::ttft, memory = mode == Mode::memory;
+  const bool memory = mode == Mode::memory;
   const double scale = memory ? 1e-9 : 1;  // in the memory mode time only breaks ties
+  const Quantity objective = mode == Mode::ttft     ? Quantity::prompt
+                             : mode == Mode::energy ? Quantity::energy
+                                                    : Quantity::step;
   c.places = devices.size();
   c.devices = devices.size() + copies.size();
   for (const Row& row : rows) c.limit.push_back(static_cast<std::int64_t>(row.capacity));
@@ -86,24 +150,26 @@ Posed Problem::chain(CostModel& cost, const PlanRequest& request, Mode mode) con
       }
       const double share =
           static_cast<double>(bytes) / std::max(1.0, static_cast<double>(rows[rows_of[d].front()].capacity));
-      c.units[u].push_back({(memory ? share : 0) + scale * (prefill ? place.prefill : place.decode).seconds, d, used,
-                            takes(d, place.bytes)});
+      c.units[u].push_back({(memory ? share : 0) + scale * of_unit(objective, u, d), d, used, takes(d, place.bytes)});
       posed.devices[u].push_back(d);
     }
+    posed.whole.push_back(posed.devices[u].size());
+    if (!experts.empty()) add_expert_options(*this, u, mode, objective, scale, posed);
   }
-  std::map<double, std::size_t> tables;  // by the bytes that cross
+  std::map<std::pair<double, double>, std::size_t> tables;  // by the bytes that cross in a step and in a prompt's
   for (std::size_t u = 0; u <= places.size(); ++u) {
-    const double bytes = border_bytes(request, u, prefill ? Step{chunk, 1, 0, 1} : step);
-    auto [table, fresh] = tables.try_emplace(bytes, c.moves.size());
+    const auto [table, fresh] = tables.try_emplace(
+        {border_bytes(request, u, step), border_bytes(request, u, Step{chunk, 1, 0, 1})}, c.moves.size());
     c.border.push_back(table->second);
     if (!fresh) continue;
     auto& costs = c.moves.emplace_back().cost;
     for (std::size_t from = 0; from <= c.places; ++from)
       for (std::size_t to = 0; to <= c.places; ++to) {
         auto device = [&](std::size_t k) { return k == c.host() ? std::int64_t{-1} : static_cast<std::int64_t>(k); };
-        costs.push_back(scale * move(cost, request, u, device(from), device(to), prefill).seconds);
+        costs.push_back(scale * of_move(cost, request, objective, u, device(from), device(to)));
       }
   }
+  add_limits(limits, cost, *this, request, posed);
   return posed;
 }
 

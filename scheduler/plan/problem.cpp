@@ -4,6 +4,7 @@
 #include <map>
 
 #include "kernels/library.h"
+#include "scheduler/plan/limits.h"
 #include "scheduler/plan/text.h"
 
 namespace switchyard::scheduler {
@@ -174,9 +175,10 @@ const hal::Claim& Claims::of(const hal::Info& device, const PlanRequest& request
   return known->second;
 }
 
+hal::Claim Claims::of_part(const hal::Info& device, const hal::Segment& part) const { return ask_(device, part); }
+
 hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, Claims& claims, const PlanRequest& request,
                           std::int64_t groups) {
-  HAL_CHECK(supported(request.mode));
   if (request.units.empty()) return hal::Error{hal::Code::invalid_argument, "a plan for a model without units"};
   if (request.sessions < 1 || request.context < 1 || request.prompt < 1 || request.chunk < 1 || request.rows < 1)
     return hal::Error{hal::Code::invalid_argument, "a plan for " + std::to_string(request.sessions) +
@@ -193,6 +195,9 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, Claim
     return hal::Error{hal::Code::unsupported, std::to_string(p.devices.size()) + " devices; a plan takes at most 64"};
   set_rows(machine, p);
   HAL_CHECK(set_pins(request, p));
+  p.may_fall_back = request.limits.fall_back();
+  for (const probes::Door* d : p.devices) p.power.push_back(cost.power(d->info.id));
+  p.rest = cost.rest();
   const bool throughput = request.mode == Mode::throughput;
   const std::int64_t sequences = throughput ? (request.sessions + groups - 1) / groups : 1;
   const std::int64_t rows = throughput ? request.rows : 1;
@@ -213,8 +218,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, Claim
       const hal::Claim& offer = claims.of(info, request, u);
       place.refusals = consider(info, unit.segment, offer);
       for (const hal::Holding& h : offer.holds) place.bytes += h.bytes;
-      place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) +
-                    (unit.state + unit.kept) * static_cast<hal::Bytes>(request.sessions) + unit.zeros + unit.kept_once;
+      place.bytes = std::max(place.bytes, cost.resident(info.id, unit.segment)) + session_bytes(request, unit);
       place.scratch = offer.scratch;
       holds.back().push_back(offer.holds);
       place.fixed_shapes =
@@ -247,6 +251,7 @@ hal::Result<Problem> pose(const probes::Machine& machine, CostModel& cost, Claim
                             p.devices[static_cast<std::size_t>(p.pinned[u])]->info.id +
                             ", which declines it:" + reasons(row[static_cast<std::size_t>(p.pinned[u])].refusals)};
   }
+  HAL_CHECK(check_limits(request, p));
   share_copies(holds, p);
   set_fixed(request, p);
   return p;

@@ -14,7 +14,9 @@ namespace {
 
 using Factors = std::vector<std::vector<double>>;
 
-std::int64_t nanoseconds(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
+constexpr auto no_limit = std::int64_t{1} << 53;
+// Sums of them stay exact, whatever a profile says of a move.
+std::int64_t nanoseconds(double seconds) { return static_cast<std::int64_t>(std::min(seconds * 1e9, 0x1p44)); }
 
 struct Load {
   double round = 0;
@@ -71,16 +73,13 @@ ChainResult bisect(const Chain& plain, const Factors& slower, std::int64_t group
     for (std::size_t d = 0; d < c.places; ++d)
       c.limit[plain.rows() + d] = nanoseconds(seconds / static_cast<double>(groups)) + 1;
   };
-  double all = 0, least = 0;
+  double least = 0;
   for (const auto& options : c.units) {
-    double most = 0, fewest = never;
-    for (const Option& o : options) most = std::max(most, o.cost), fewest = std::min(fewest, o.cost);
-    all += most;
+    double fewest = never;
+    for (const Option& o : options) fewest = std::min(fewest, o.cost);
     least += fewest;
   }
-  for (const Moves& m : c.moves)
-    all += static_cast<double>(c.units.size() + 1) * *std::max_element(m.cost.begin(), m.cost.end());
-  set_round(static_cast<double>(groups) * all);  // no limit at all
+  std::fill(c.limit.begin() + static_cast<std::ptrdiff_t>(plain.rows()), c.limit.end(), no_limit);
   ChainResult best = solve(c, {effort});
   if (!best.fits) return best;
   ChainResult last = best;
@@ -108,7 +107,50 @@ ChainResult bisect(const Chain& plain, const Factors& slower, std::int64_t group
   return best;
 }
 
+// How devices that work at the same time slow each other down.
+class Beside {
+ public:
+  Beside(CostModel& cost, const Problem& p, const Posed& posed, const PlanRequest& request)
+      : c_(posed.chain), groups_(p.groups) {
+    for (std::size_t u = 0; u < c_.units.size(); ++u) {
+      alone_.emplace_back(c_.units[u].size(), 1.0);
+      by_.emplace_back();
+      for (const std::size_t d : posed.devices[u]) {
+        auto& of = by_.back().emplace_back();
+        for (const probes::Door* other : p.devices)
+          of.push_back(cost.slowed(p.devices[d]->info.id, other->info.id, request.units[u].segment, p.step) - 1);
+      }
+    }
+  }
+
+  const Factors& alone() const { return alone_; }
+  Factors busy(const std::vector<double>& busy) const {
+    Factors f = alone_;
+    for (std::size_t u = 0; u < f.size(); ++u)
+      for (std::size_t i = 0; i < f[u].size(); ++i)
+        for (std::size_t e = 0; e < busy.size(); ++e) f[u][i] += busy[e] * by_[u][i][e];
+    return f;
+  }
+  // As the devices of a placement slow each other down.
+  Factors settled(const Placement& x) const {
+    Factors f = alone_;
+    for (int settle = 0; settle < 3; ++settle) f = busy(load_of(c_, x, f, groups_).busy);
+    return f;
+  }
+
+ private:
+  const Chain& c_;
+  std::int64_t groups_;
+  Factors alone_;
+  std::vector<std::vector<std::vector<double>>> by_;  // [unit][option][other]: what it adds if it is always busy
+};
+
 }  // namespace
+
+double round_beside_others(CostModel& cost, const Problem& p, const Posed& posed, const PlanRequest& request,
+                           const Placement& x) {
+  return round_of(posed.chain, x, Beside(cost, p, posed, request).settled(x), p.groups);
+}
 
 double round_of(const Chain& c, const Placement& x, const Factors& slower, std::int64_t groups) {
   std::vector<SimulatedStage> stages;
@@ -133,35 +175,17 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
   constexpr std::size_t most_moved = 4;
   const Chain& c = posed.chain;
   const std::int64_t groups = p.groups;
-  Factors slower;
-  std::vector<std::vector<std::vector<double>>> by;  // [unit][option][other device]: what it adds if it is always busy
-  for (std::size_t u = 0; u < c.units.size(); ++u) {
-    slower.emplace_back(c.units[u].size(), 1.0);
-    by.emplace_back();
-    for (const std::size_t d : posed.devices[u]) {
-      auto& of = by.back().emplace_back();
-      for (const probes::Door* other : p.devices)
-        of.push_back(cost.slowed(p.devices[d]->info.id, other->info.id, request.units[u].segment, p.step) - 1);
-    }
-  }
-  const auto beside = [&](const std::vector<double>& busy) {
-    Factors f = slower;
-    for (std::size_t u = 0; u < f.size(); ++u)
-      for (std::size_t i = 0; i < f[u].size(); ++i)
-        for (std::size_t e = 0; e < busy.size(); ++e) f[u][i] += busy[e] * by[u][i][e];
-    return f;
-  };
+  const Beside beside(cost, p, posed, request);
   Rounds best;
-  best.solved = bisect(c, slower, groups, request.effort);
-  best.slower = slower;
+  best.solved = bisect(c, beside.alone(), groups, request.effort);
+  best.slower = beside.alone();
   if (!best.solved.fits) return best;
   const double bound = best.solved.bound;  // none slows the others down: still a bound
   const Placement first = std::exchange(best.solved.placement, {});
   best.solved.cost = never;
   // As a placement's devices slow each other down; kept if it is better than `than`.
   const auto consider = [&](const Placement& x, Rounds& than) {
-    Factors mine = slower;
-    for (int settle = 0; settle < 3; ++settle) mine = beside(load_of(c, x, mine, groups).busy);
+    Factors mine = beside.settled(x);
     if (load_of(c, x, mine, groups).round * (1 + 1e-9) >= than.solved.cost) return false;
     const double round = round_of(c, x, mine, groups);
     if (round * (1 + 1e-9) >= than.solved.cost) return false;
@@ -177,12 +201,12 @@ Rounds shortest_round(CostModel& cost, const Problem& p, const Posed& posed, con
   if (!consider(first, best)) return best;  // which no placement is: an error of our own, for the caller to tell
   // What is best depends on who works beside whom, and that on the placement: begun from each pair of devices that both
   // work all the time, then from what the best one so far keeps busy.
-  if (best.slower != slower) {
+  if (best.slower != beside.alone()) {
     std::vector<double> busy(c.places, 0);
     for (std::size_t d = 0; d < c.places; ++d)
       for (std::size_t e = 0; e < d; ++e) {
         busy[d] = busy[e] = 1;
-        try_with(beside(busy));
+        try_with(beside.busy(busy));
         busy[d] = busy[e] = 0;
       }
     for (int i = 0; i < tries && try_with(best.slower); ++i) {

@@ -51,7 +51,7 @@ const char* to_string(Rollback rollback);
 hal::Result<Rollback> rollback_from(std::string_view name);  // invalid_argument lists them
 
 struct SpeculationRequest {
-  PlanRequest target, draft;  // mode, device and advise are not used; of models with one vocabulary
+  PlanRequest target, draft;  // mode, device, limits and advise are not used; of models with one vocabulary
   double acceptance = 0;
   Rollback rollback = Rollback::slots;
   double more_per_round = 0;  // seconds of any other kind
@@ -93,8 +93,8 @@ struct SpeculationPlan {
 
 // Places both models: the target first and the draft in the memory it leaves, on each device by itself and spread as a
 // plan would; and the draft first on each device, and the target in the rest. The fastest of these is chosen, with k.
-// invalid_argument: acceptance outside [0, 1], contention below 1, seconds below 0, most outside 0..64. Errors of
-// make_plan for the target alone; out_of_memory where that does not fit.
+// invalid_argument: acceptance outside [0, 1], contention below 1, seconds below 0, most outside 0..64, experts on
+// two devices. Errors of make_plan for the target alone; out_of_memory where that does not fit.
 hal::Result<SpeculationPlan> make_speculation_plan(const probes::Machine& machine, const probes::Profile& profile,
                                                    const SpeculationRequest& request, const ClaimFunction& claim = {});
 

@@ -22,6 +22,7 @@ hal::Status check(const SpeculationRequest& r) {
     return wrong("at most " + std::to_string(r.most) + " tokens drafted; expected 0 to 64");
   if (r.target.sessions != 1 || r.draft.sessions != 1)
     return wrong("it is for one session, asked are " + std::to_string(std::max(r.target.sessions, r.draft.sessions)));
+  if (r.target.experts || r.draft.experts) return wrong("experts on two devices are not costed in its steps");
   if (r.target.units.empty() || r.draft.units.empty()) return wrong("of a model without units");
   return hal::ok();
 }
@@ -67,6 +68,7 @@ class Planner {
     for (auto* r : {&request_.target, &request_.draft}) {
       r->mode = Mode::latency;
       r->device.clear();
+      r->limits = {};
       r->advise = false;
     }
     for (const Unit& u : request_.target.units) recurrent_ = recurrent_ || u.zeros > 0;

@@ -48,6 +48,11 @@ Result<std::unique_ptr<Executor>> run(models::Model model, const Plan& plan, con
     opened.push_back(std::move(device));
   }
   ExecutorOptions planned = options;
+  for (std::size_t u = 0; u < plan.layers.size(); ++u)
+    if (const auto& experts = plan.layers[u].experts) {
+      HAL_TRY(DeviceRef other, open(experts->device));
+      planned.experts[models::part_of(model, static_cast<std::int64_t>(u)).layer] = {std::move(other), experts->chosen};
+    }
   if (planned.sessions == 0) planned.sessions = plan.sessions;
   return Executor::open(std::move(model), std::move(opened), planned);
 }

@@ -204,6 +204,36 @@ TEST_F(Cli, PlansForMachinesThatAreNotHere) {
   EXPECT_HAS(too_large.err, "does not fit");
 }
 
+TEST_F(Cli, PlansWithinLimits) {
+  const std::string there = " --profile probes/machines/core-ultra-rtx4060-32.json";
+  const auto free = tool("plan h-tiny --json" + there);
+  ASSERT_EQ(free.code, 0) << free.err;
+  // Less of the card than the best plan takes: some of it goes elsewhere.
+  const auto capped = tool("plan h-tiny --max-memory vulkan:1=3GB --max-ttft 20s --json" + there);
+  ASSERT_EQ(capped.code, 0) << capped.err;
+  const json plan = capped.data();
+  ASSERT_EQ(plan["limits"].size(), 2u);
+  EXPECT_EQ(plan["limits"][1]["what"], "memory vulkan:1");
+  EXPECT_LE(plan["limits"][1]["used"].get<double>(), 3e9);
+  EXPECT_GT(plan["limits"][1]["better_without"].get<double>(), 0);
+  EXPECT_GT(plan["objective"].get<double>(), free.data()["objective"].get<double>());
+  const auto shown = tool("plan h-tiny --max-memory vulkan:1=3GB" + there);
+  EXPECT_HAS(shown.out, "limit memory vulkan:1: ");
+  EXPECT_HAS(shown.out, " of 3 GB, binds: without it ");
+  const auto energy = tool(
+      "plan h-tiny --mode energy --watts cpu:0=28,vulkan:0=20 --watts npu:0=10,vulkan:1=80 --watts rest=6" + there);
+  ASSERT_EQ(energy.code, 0) << energy.err;
+  for (const char* words : {"energy (each)", " declared", "the machine at rest 6 W (declared: --watts)"})
+    EXPECT_HAS(energy.out, words);
+  const auto asked = tool("plan h-tiny --device cpu:0 --fallback 5 --json" + there);
+  ASSERT_EQ(asked.code, 0) << asked.err;
+  const json fallback = asked.data();
+  int elsewhere = 0;
+  for (const auto& layer : fallback["layers"]) elsewhere += layer["device"] != "cpu:0";
+  EXPECT_GT(elsewhere, 0);
+  EXPECT_LE(elsewhere, 5);
+}
+
 TEST_F(Cli, PhasesAndDraftsArePlacedForADescribedMachine) {
   const std::string there = " --machine probes/machines/old-laptop-8.json";
   auto pair = tool("pair h-tiny --json -o " + file("pair.json") + there);
@@ -231,6 +261,9 @@ TEST_F(Cli, PhasesAndDraftsArePlacedForADescribedMachine) {
 TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
   std::ofstream(file("broken.gguf")) << "GGUF and then nothing";
   std::ofstream(file("profile.json")) << "{\"schema\":\"switchyard.profile/99\"}";
+  json npu = json::parse(read("probes/machines/lunar-lake-32.json"));
+  npu["devices"] = json::array({npu["devices"][2]});
+  std::ofstream(file("npu.json")) << npu;
   std::string many;
   for (int i = 0; i < 300; ++i) many += "1,";
   struct Try {
@@ -249,7 +282,24 @@ TEST_F(Cli, WrongUseAndBadInputEndWithTheirOwnCodeAndWords) {
            {"run " + file("none.gguf") + " --tokens 1 -n 1 --device cpu:0", 3, "none.gguf"},
            {"run " + file("broken.gguf") + " --tokens 1 -n 1 --device cpu:0", 3, "broken.gguf"},
            {"run " + model() + " --tokens 1 -n 1 --device cpu:0 --record " + file("no/steps"), 1, "cannot write"},
-           {"plan " + model() + " --mode energy", 1, "energy"},
+           {"plan h-tiny --profile " + file("npu.json"), 1, "no device takes layer 0 (mamba)"},
+           {"plan h-tiny --mode energy --profile probes/machines/ai-pc-16.json", 1,
+            "--watts cpu:0=WATTS,vulkan:0=WATTS"},
+           {"plan h-tiny --watts cpu:0 --profile probes/machines/ai-pc-16.json", 2, "--watts cpu:0: expected"},
+           {"plan h-tiny --watts cpu:0=many --profile probes/machines/ai-pc-16.json", 2, "--watts many"},
+           {"plan h-tiny --watts gpu:7=5 --profile probes/machines/ai-pc-16.json", 4, "gpu:7"},
+           {"plan h-tiny --max-ttft 2 --profile probes/machines/ai-pc-16.json", 2, "units s, ms, us"},
+           {"plan h-tiny --max-ttft -2s --profile probes/machines/ai-pc-16.json", 2, "--max-ttft"},
+           {"plan h-tiny --max-step 0ms --profile probes/machines/ai-pc-16.json", 2, "limit of step: 0"},
+           {"plan h-tiny --max-memory 6 --profile probes/machines/ai-pc-16.json", 2, "units GB, MB"},
+           {"plan h-tiny --max-memory vram=6GB --profile probes/machines/ai-pc-16.json", 1, "pools and devices host"},
+           {"plan h-tiny --fallback 3 --profile probes/machines/ai-pc-16.json", 2, "neither a device nor a pin"},
+           {"plan h-tiny --fallback x --device cpu:0 --profile probes/machines/ai-pc-16.json", 2, "--fallback x"},
+           {"plan h-tiny --fallback 1 --strict --device cpu:0 --profile probes/machines/ai-pc-16.json", 2, "strict"},
+           {"plan h-tiny --table --max-step 1s --profile probes/machines/ai-pc-16.json", 2, "--table"},
+           {"plan h-tiny --max-ttft 1ms --profile probes/machines/ai-pc-16.json", 1,
+            "no plan reads a prompt of 512 in 1 ms"},
+           {"plan h-tiny --max-memory 1GB --profile probes/machines/ai-pc-16.json", 1, "the smallest takes "},
            {"plan " + model() + " --mode fast", 2, "latency"},
            {"plan " + model() + " --profile " + file("profile.json"), 3, "profile"},
            {"bench --op conv9 --device cpu:0", 2, "causal_conv1d"},
@@ -306,11 +356,19 @@ TEST_F(Cli, RoutingIsRecordedAndRead) {
   EXPECT_EQ(shared.data()["tokens"], alone.data()["tokens"]);
   EXPECT_EQ(tool("run " + moe + " --tokens 1 -n 1 --experts " + trace + " --expert-budget 1MB").code, 2);
   EXPECT_EQ(tool("run " + moe + " --tokens 1 -n 1 --device cpu:0 --experts " + trace).code, 2);
+  const std::string described = " --profile probes/machines/core-ultra-rtx4060-32.json --json --experts ";
+  auto planned = tool("plan " + moe + " --activations f32" + described + trace + " -o " + file("p.json"));
+  ASSERT_EQ(planned.code, 0) << planned.err;
+  EXPECT_EQ(planned.data()["layers"].size(), 14u);
+  auto both = tool("run " + moe + " --tokens 1 -n 1 --plan " + file("p.json") + " --experts " + trace);
+  EXPECT_EQ(both.code, 2);
+  EXPECT_HAS(both.err, "--plan says where");
 
   const std::string other = test::oracle_path("models/moe-hybrid-g2-f32");
   auto wrong = tool("experts " + trace + " --model " + other);
   EXPECT_EQ(wrong.code, 3);
   EXPECT_HAS(wrong.err, "record one with it");
+  EXPECT_EQ(tool("plan " + other + described + trace).code, 3);
   EXPECT_EQ(tool("experts " + other + "/config.json").code, 3);
   EXPECT_EQ(tool("experts " + file("none")).code, 3);
   EXPECT_EQ(tool("experts " + trace + " --budget many").code, 2);

@@ -131,6 +131,30 @@ TEST(Described, NoRuleOfOthersBeatsTheBound) {
   EXPECT_GT(placed, 60);
 }
 
+TEST(Described, PowerIsReadWithItsSource) {
+  const std::string good = read("probes/machines/lunar-lake-32.json");
+  const auto with = [&](const std::string& power) {
+    std::string text = good;
+    return probes::described_from_json(text.replace(text.find("\"submit_us\": 4"), 0, "\"power\": " + power + ", "));
+  };
+  const auto d = with(R"({"watts": 17, "source": "lnl"})");
+  ASSERT_TRUE(d) << hal::describe(d.error());
+  const auto kept = probes::profile_from_json(to_json(d->profile));
+  ASSERT_TRUE(kept) << hal::describe(kept.error());
+  for (const probes::Profile& profile : {d->profile, *kept}) {
+    const auto& power = profile.device("cpu:0")->power;
+    ASSERT_TRUE(power);
+    EXPECT_EQ(power->watts, 17);
+    EXPECT_FALSE(power->measured);
+    EXPECT_NE(power->from.find("258V"), std::string::npos);
+    EXPECT_FALSE(profile.device("vulkan:0")->power);
+    EXPECT_FALSE(profile.rest);
+  }
+  for (const char* bad :
+       {R"({"watts": 0, "source": "lnl"})", R"({"watts": 17, "source": "hearsay"})", R"({"watts": 17})"})
+    EXPECT_EQ(with(bad).error().code, hal::Code::io) << bad;
+}
+
 TEST(Described, BadDescriptionsAreNamed) {
   const std::string good = read("probes/machines/lunar-lake-32.json");
   ASSERT_TRUE(probes::described_from_json(good));

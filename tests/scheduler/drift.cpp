@@ -289,6 +289,9 @@ TEST_F(TwoCards, WhatCannotBeJudgedIsRefused) {
   plan.layers.pop_back();
   EXPECT_EQ(ask(3).error().code, hal::Code::invalid_argument);
   plan = *make_plan(p.machine, p.profile, request, test::take_all);
+  plan.layers[1].experts = PlannedExperts{"cpu:0", {true, false}};
+  EXPECT_EQ(ask(3).error().code, hal::Code::unsupported);
+  plan.layers[1].experts.reset();
   request.mode = Mode::memory;
   EXPECT_EQ(ask(3).error().code, hal::Code::invalid_argument);
 }

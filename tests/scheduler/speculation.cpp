@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "scheduler/cost/cost.h"
+#include "scheduler/experts/trace.h"
 #include "tests/support/planning.h"
 
 namespace switchyard::scheduler {
@@ -337,6 +338,7 @@ TEST(Speculation, WhatMakesNoSenseIsNamed) {
     refused([&](SpeculationRequest& r) { r.acceptance = a; }, "a probability, 0 to 1");
   for (double c : {0.5, nothing}) refused([&](SpeculationRequest& r) { r.contention = c; }, "at least 1");
   for (double s : {-1.0, nothing}) refused([&](SpeculationRequest& r) { r.more_per_round = s; }, "more per round");
+  refused([&](SpeculationRequest& r) { r.target.experts = std::make_shared<const RoutingTrace>(); }, "experts on two");
   for (std::int64_t k : {-1, 65}) refused([&](SpeculationRequest& r) { r.most = k; }, "expected 0 to 64");
   refused([](SpeculationRequest& r) { r.target.sessions = 2; }, "one session");
   refused([](SpeculationRequest& r) { r.draft.units.clear(); }, "without units");
