@@ -174,7 +174,7 @@ TEST(ServingTrouble, AStepThatTakesTooLongIsGivenUp) {
   auto devices = test::fleet({"tests/data/sim/hangs.json"});
   EngineOptions options;
   options.late_factor = 1;
-  options.late_seconds = 0.1;
+  options.late_seconds = 0.4;
   auto engine = test::engine(*devices, options);
   auto session = need(engine->create(on("sim:hangs")));
   ASSERT_TRUE(session->submit(g.tokens(7), {static_cast<std::int64_t>(g.greedy(7).size()), {}}));
