@@ -40,8 +40,18 @@ std::set<std::string> Core::resting() const {
   return ids;
 }
 
-void Core::event(Event::What kind, std::uint64_t session, std::string where, std::string text) const {
-  if (options.on_event) options.on_event({kind, session, std::move(where), std::move(text)});
+void Core::event(Event::What what, std::uint64_t session, std::string where, std::string text) const {
+  if (options.metrics) {
+    const std::string id = std::to_string(session);
+    if (what == Event::What::opened) options.metrics->open_session(id);
+    if (what == Event::What::closed) options.metrics->close_session(id);
+    options.metrics->event(to_string(what), session ? "session " + id : where, text);
+  }
+  if (options.on_event) options.on_event({what, session, std::move(where), std::move(text)});
+}
+
+void Core::count(const Metric& counter, std::uint64_t session, const std::string& where, double by) const {
+  if (options.metrics && by > 0) options.metrics->add(counter, {std::to_string(session), where}, by);
 }
 
 Result<Placement> Core::place(const Where& where) { return placer.place(where, resting()); }

@@ -31,6 +31,7 @@ struct Conversation {
   bool busy = false;               // in a step, or its next token is being chosen
   bool closed = false;
   std::int64_t cached = 0;  // of the log, what the worker's state covers
+  std::int64_t read = 0;    // of the log, what some worker's did
 
   // The submission under way, or the last one.
   bool active = false;
@@ -73,7 +74,9 @@ struct Core : std::enable_shared_from_this<Core> {
   hal::Result<Placement> place(const Where& where);
   // The worker of this placement; opens it. Several threads may ask.
   hal::Result<std::shared_ptr<Worker>> worker_of(const Placement& placement);
-  void event(Event::What kind, std::uint64_t session, std::string where, std::string text) const;
+  void event(Event::What what, std::uint64_t session, std::string where, std::string text) const;
+  // Of a session at a placement.
+  void count(const Metric& counter, std::uint64_t session, const std::string& where, double by = 1) const;
 
   // Does `work` on the worker's thread between steps and waits. None: it has retired.
   std::optional<hal::Status> call(const std::shared_ptr<Worker>& worker, std::function<hal::Status(Worker&)> work);

@@ -8,6 +8,7 @@
 #pragma once
 #include "probes/discover/devices.h"
 #include "scheduler/run/place.h"
+#include "scheduler/serve/metrics.h"
 #include "scheduler/serve/session.h"
 
 namespace switchyard::scheduler {
@@ -33,6 +34,8 @@ struct EngineOptions : ExecutorOptions {
   // Seconds that a device that failed is left alone: the first time, doubled each time, at most.
   double first_rest = 1, longest_rest = 60;
   std::function<void(const Event&)> on_event;  // any thread; must not throw, nor call the engine
+  // What happens is counted there too; engines may share one. `device` is a placement's, "vulkan:0 + cpu:0".
+  std::shared_ptr<Metrics> metrics;
 };
 
 struct PlacementReport {

@@ -72,8 +72,11 @@ void Core::resume(const ConversationRef& c, const std::string& why) {
       c->cached = 0;
       c->try_again = Clock::now() + try_again;
     } else {
-      c->stats.replayed_tokens += std::max<std::int64_t>(before - c->cached, 0);
+      const std::int64_t again = std::max<std::int64_t>(before - c->cached, 0);
+      c->stats.replayed_tokens += again;
       where = c->worker ? c->worker->placement().text() : "";
+      count(metric::replays, c->id, where);
+      count(metric::replayed_tokens, c->id, where, static_cast<double>(again));
     }
     moved.notify_all();
   }
@@ -136,6 +139,8 @@ Result<MoveReport> Core::move(const ConversationRef& c, const Where& where) {
       ++c->stats.moves;
       c->stats.last_move = report;
       lock.unlock();
+      count(metric::moves, c->id, report.to);
+      count(metric::moved_bytes, c->id, report.to, static_cast<double>(report.bytes));
       event(Event::What::moved, c->id, report.to, "from " + report.from);
       return report;
     }
@@ -149,6 +154,7 @@ Result<MoveReport> Core::move(const ConversationRef& c, const Where& where) {
 void Core::rest(const std::vector<std::string>& failed, Failure failure, const std::string& why) {
   for (const std::string& id : failed) {
     health.report_failure(id, failure, why);
+    if (options.metrics) options.metrics->add(metric::faults, {id, to_string(failure)});
     devices.forget(id);
   }
   event(Event::What::quarantined, 0, joined(failed), why);

@@ -174,9 +174,11 @@ Status Session::rollback(std::int64_t tokens) {
     if (back)  // any other error leaves the log cut, and the state to be made again from it
       if (auto done = w.rollback(c->id, back); !done && done.error().code == Code::invalid_argument)
         return done.error();
+    core->count(metric::rollbacks, c->id, w.placement().text());
     std::lock_guard lock(core->mutex);
     c->log.resize(c->log.size() - static_cast<std::size_t>(tokens));
     c->given = c->shown = c->from = c->log.size();
+    c->read = std::min(c->read, static_cast<std::int64_t>(c->log.size()));
     c->cached -= back;
     if (c->kept && static_cast<std::int64_t>(c->kept->log.size()) > c->cached) c->kept = nullptr;
     return ok();

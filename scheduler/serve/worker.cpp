@@ -170,7 +170,13 @@ std::vector<Worker::Item> Worker::next_batch() {
     const auto begin = c->log.begin() + c->cached;
     batch.push_back({c, {begin, begin + share.rows}, share.rows == c->rows_left()});
     c->busy = true;
-    c->stats.waited_seconds += seconds_since(c->ready_since);
+    const double waited = seconds_since(c->ready_since);
+    c->stats.waited_seconds += waited;
+    core_->count(metric::wait_seconds, c->id, placement_.text(), waited);
+    const std::int64_t end = c->cached + share.rows, prompt = static_cast<std::int64_t>(c->from);
+    core_->count(metric::prompt_tokens, c->id, placement_.text(),
+                 static_cast<double>(std::min(end, prompt) - std::max(c->cached, c->read)));
+    c->read = std::max(c->read, end);
   }
   return batch;
 }
@@ -210,6 +216,8 @@ void Worker::step(std::vector<Item> batch, std::unique_lock<std::mutex>& lock) {
   ++steps_;
   const double seconds = seconds_since(begin);
   busy_seconds_ += seconds;
+  if (core_->options.metrics)
+    core_->options.metrics->step(placement_.text(), seconds, steps_ > 1 ? times_->seconds(rows, sequences) : 0);
   times_->add(rows, sequences, seconds);
   lock.unlock();
   for (const std::string& id : placement_.used()) core_->health.report_success(id);
@@ -231,6 +239,7 @@ void Worker::make_token(const ConversationRef& c, std::span<const float> logits)
     } else if (c->active) {
       c->log.push_back(*token);
       ++c->stats.made_tokens;
+      core_->count(metric::made_tokens, c->id, placement_.text());
       const Shown now = shown(std::span(c->log).subspan(c->from), c->generation);
       c->shown = c->from + static_cast<std::size_t>(now.tokens);
       if (now.end == End::max_tokens) {

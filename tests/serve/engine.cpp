@@ -128,6 +128,7 @@ TEST(ServingTrouble, ALostDeviceCostsNoToken) {
     EngineOptions options;
     options.max_rows = 32;
     options.checkpoint_every = every;
+    options.metrics = std::make_shared<scheduler::Metrics>();
     options.on_event = [&](const Event& e) {
       std::lock_guard lock(mutex);
       events.push_back(e);
@@ -144,6 +145,11 @@ TEST(ServingTrouble, ALostDeviceCostsNoToken) {
       EXPECT_EQ(need(s->stats()).devices, "cpu:0");
       EXPECT_GE(need(s->stats()).failures, 1);
     }
+    const std::string text = options.metrics->prometheus();
+    for (const char* line : {"switchyard_faults_total{device=\"sim:faulty_late\",kind=\"lost\"} 1\n",
+                             "switchyard_replays_total{session=\"1\",device=\"cpu:0\"} 1\n",
+                             "switchyard_made_tokens_total{session=\"3\",device=\"cpu:0\"}"})
+      EXPECT_NE(text.find(line), std::string::npos) << line << "is not in\n" << text;
     std::lock_guard lock(mutex);
     EXPECT_EQ(
         std::count_if(events.begin(), events.end(), [](const Event& e) { return e.what == Event::What::quarantined; }),
