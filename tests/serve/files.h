@@ -25,14 +25,14 @@ constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thr
 constexpr bool sanitized = false;
 #endif
 
-class Folder : public testing::Test {
+class FileTest : public testing::Test {
  protected:
-  explicit Folder(std::filesystem::path in = std::filesystem::temp_directory_path()) {
+  explicit FileTest(std::filesystem::path in = std::filesystem::temp_directory_path()) {
     std::string name = (in / "switchyard-serve-XXXXXX").string();
     if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp " + name);
     folder_ = name;
   }
-  ~Folder() override {
+  ~FileTest() override {
     std::filesystem::permissions(folder_, std::filesystem::perms::owner_all);
     std::filesystem::remove_all(folder_);
   }

@@ -43,9 +43,9 @@ inline hal::Status append(Journal& journal, std::uint64_t session, std::uint64_t
   return journal.append({&one, 1});
 }
 
-class JournalFile : public Folder {
+class JournalFile : public FileTest {
  protected:
-  using Folder::Folder;
+  using FileTest::FileTest;
   std::filesystem::path path() const { return folder_ / "j.journal"; }
   OpenedJournal opened(const JournalOptions& options = {}) const { return get(Journal::open(path(), options)); }
   std::vector<JournalSession> sessions() const { return opened().content.sessions; }

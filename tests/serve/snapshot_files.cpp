@@ -17,7 +17,7 @@ using test::expect_equal;
 using test::large_snapshot;
 using test::small_snapshot;
 
-class SnapshotFile : public test::Folder {
+class SnapshotFile : public test::FileTest {
  protected:
   std::filesystem::path path() const { return folder_ / "s.snapshot"; }
   std::string refusal(hal::Code code = hal::Code::io) const {

@@ -41,7 +41,7 @@ hal::Result<std::vector<std::int32_t>> continued(Executor& executor, Sequence& s
   return made;
 }
 
-class SnapshotModels : public test::Folder, public testing::WithParamInterface<const char*> {};
+class SnapshotModels : public test::FileTest, public testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Models, SnapshotModels,
                          testing::Values("dense-hybrid-f32", "moe-hybrid-f32", "dense-transformer-f32",
                                          "pure-mamba-f32"),
